@@ -1,0 +1,134 @@
+package opstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cardworker/cardworker/tasks"
+)
+
+// Request asks for an operation.
+type Request struct {
+	Kind tasks.Kind
+	Card tasks.PublicToken
+	// Key is the idempotency key, or "".
+	Key string
+	// Lifetime counts from acceptance, unless Expires is set.
+	Lifetime time.Duration
+	Expires  time.Time
+	// Reason and UpdatedBy go to the API with an unblock.
+	Reason, UpdatedBy string
+
+	// ID, TaskQueue and TaskID are set when the task exists already (a self-contained one). Otherwise a
+	// fresh id is made and the task is the caller's to enqueue.
+	ID, TaskQueue, TaskID string
+
+	// bound is what Key was bound to.
+	bound string
+}
+
+// Accepted is what became of a request.
+type Accepted struct {
+	Record
+	// Joined: the operation was another request's; it is open and of the same kind for the same card.
+	Joined bool
+	// Created: the operation is new.
+	Created bool
+}
+
+// ErrKeyReused says that an idempotency key, or the id of a self-contained task, names an operation of
+// another kind or card.
+var ErrKeyReused = errors.New("the idempotency key was used for another kind or card")
+
+// LimitError says that the card has had its unblocks.
+type LimitError struct {
+	// Limit is how many are allowed in [LimitWindow].
+	Limit int
+	// RetryAfter is how long until the next would be accepted.
+	RetryAfter time.Duration
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the card has had %d unblocks of this kind in 24 hours; the next is possible in %s", e.Limit, e.RetryAfter.Round(time.Second))
+}
+
+// Accept records an operation or finds the one that the request belongs to. Once it has returned without
+// an error the operation is recovery's to see through, whatever happens to the caller.
+//
+// Besides errors of Redis it returns [ErrKeyReused], *[LimitError] and [ErrNotDurable]. It is safe to repeat
+// after an error: with a key it finds the same operation, and without one it joins what the first try left.
+func (s *Store) Accept(ctx context.Context, req Request) (Accepted, error) {
+	if req.ID == "" {
+		req.ID = NewID(req.Card)
+	}
+	if err := s.able(ctx, req.ID, req.Key); err != nil {
+		return Accepted{}, err
+	}
+	accept, joined := s.accept, ""
+	if req.Key != "" {
+		accept = s.acceptKeyed
+	}
+	acc, err := accept(ctx, &req)
+	if err != nil {
+		return Accepted{}, err
+	}
+	if acc.Joined && req.Key != "" {
+		joined = joinedKey(req.ID)
+	}
+	if err := s.settle(ctx, acc.Record, joined, req.Key, req.bound); err != nil {
+		return Accepted{}, err
+	}
+	return acc, nil
+}
+
+func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
+	first := req.Kind.FirstType()
+	if req.TaskID == "" {
+		req.TaskID, req.TaskQueue = req.ID+":1", first.Policy().Queue
+	}
+	limit := 0
+	if req.Kind.Unblocks() {
+		limit = max(0, s.cfg.UnblockLimit)
+	}
+	var expires, keep int64
+	if !req.Expires.IsZero() {
+		expires = max(1, req.Expires.UnixMilli()) // 0 is for the script: no expiry was given.
+	}
+	if req.Key != "" {
+		keep = IdempotencyWindow.Milliseconds()
+	}
+	shard := req.Card.Shard()
+	rep, err := runScript(ctx, s.rdb, acceptScript,
+		[]string{opKey(req.ID), lockKey(req.Card, req.Kind), limitKey(req.Card, req.Kind), waitingKey(shard, req.Kind), auditKey(shard), joinedKey(req.ID)},
+		req.ID, string(req.Kind), req.Card.Reveal(), req.Lifetime.Milliseconds(), expires,
+		req.Reason, req.UpdatedBy, limit, LimitWindow.Milliseconds(),
+		string(first), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
+		opPrefix(shard), keep, s.auditKeep())
+	if err != nil {
+		return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)
+	}
+	if rep.outcome == "limit" {
+		wait, err := rep.int(0)
+		return Accepted{}, errors.Join(&LimitError{Limit: limit, RetryAfter: time.Duration(wait) * time.Millisecond}, err)
+	}
+	if rep.outcome == "created" {
+		expires, err := rep.int(0)
+		return Accepted{Record: created(*req, first, rep.now, fromMillis(expires)), Created: true}, err
+	}
+	rec, err := rep.record(0)
+	if err == nil && (rec.Kind != req.Kind || rec.Token != req.Card) {
+		return Accepted{}, ErrKeyReused // By a task: an id that a backend did not choose is never found again.
+	}
+	return Accepted{Record: rec, Joined: rep.outcome == "joined"}, err
+}
+
+// created returns the record that a request has become at now.
+func created(req Request, first tasks.Type, now, expires time.Time) Record {
+	return Record{
+		ID: req.ID, Kind: req.Kind, Token: req.Card, State: tasks.Accepted,
+		Created: now, Updated: now, Expires: expires, Reason: req.Reason, UpdatedBy: req.UpdatedBy,
+		Version: 1, Seq: 1, TaskType: first, TaskQueue: req.TaskQueue, TaskID: req.TaskID,
+	}
+}

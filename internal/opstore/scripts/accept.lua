@@ -1,0 +1,64 @@
+-- accept records a new operation, or finds the one that the request belongs to.
+--
+-- KEYS  1 record  2 join lock of card and kind  3 velocity window of card and kind  4 waiting index
+--       5 audit stream  6 what a request with an idempotency key has joined
+-- ARGV  1 id  2 kind  3 public token  4 lifetime ms  5 expiry ms or 0 (then the lifetime counts)
+--       6 reason  7 updated by  8 limit (0 = none)  9 limit's window ms
+--       10 task type  11 task queue  12 task id  13 grace ms until recovery looks for the task
+--       14 prefix of record keys  15 ms that the record must stay for its idempotency key, or 0
+--       16 audit keep ms
+--
+-- Returns {'created', now, expiry ms}
+--       | {'exists', now, record}: this id was recorded before
+--       | {'joined', now, record}: another operation of the kind is open for the card, or was when this
+--         id came first
+--       | {'limit', now, ms until the next would be accepted}.
+local now = now_ms()
+local keep_until = ARGV[15] ~= '0' and now + tonumber(ARGV[15])
+local function remember(op)
+  if keep_until and keep_until > tonumber(redis.call('HGET', op, 'keep_until_ms') or '0') then
+    redis.call('HSET', op, 'keep_until_ms', keep_until)
+  end
+end
+
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'exists', now, load(KEYS[1], ERROR)} end
+local others = redis.call('MGET', KEYS[6], KEYS[2])
+if others[1] then
+  local record = load(ARGV[14] .. others[1], ERROR)
+  if record[STATE] then return {'joined', now, record} end
+end
+
+if others[2] then
+  local op = ARGV[14] .. others[2]
+  local record = load(op, ERROR)
+  if record[STATE] and not is_done(record[STATE]) then
+    remember(op)
+    -- The key is bound to this request's id. Whoever comes with the key, now or after the operation has
+    -- ended, comes with that id and has to find the same operation.
+    if keep_until then redis.call('SET', KEYS[6], others[2], 'PX', ARGV[15]) end
+    audit(KEYS[5], others[2], 'joined')
+    return {'joined', now, record}
+  end
+end
+
+local limit, window = tonumber(ARGV[8]), tonumber(ARGV[9])
+if limit > 0 then
+  local wait = full_until(KEYS[3], limit, window, now)
+  if wait then return {'limit', now, wait} end
+  count_unblock(KEYS[3], ARGV[1], window, now)
+end
+
+local expires = tonumber(ARGV[5])
+if expires == 0 then expires = now + tonumber(ARGV[4]) end
+local stamp = tostring(now)
+-- What changes most comes first: Redis looks for a field from the beginning.
+redis.call('HSET', KEYS[1],
+  'state', 'accepted', 'ver', '1', 'fence', '0', 'lease_ms', '0', 'seq', '1', 'wrote', '', 'keep_until_ms', keep_until or '0',
+  'accepted_ms', '', 'tries', '0', 'attempts', '0', 'reads', '0', 'call', '', 'updated_ms', stamp, 'next_ms', '',
+  'expires_ms', expires, 'run', '', 'last_code', '', 'task_type', ARGV[10], 'task_queue', ARGV[11], 'task_id', ARGV[12],
+  'id', ARGV[1], 'kind', ARGV[2], 'token', ARGV[3], 'created_ms', stamp, 'reason', ARGV[6], 'updated_by', ARGV[7])
+redis.call('SET', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[4], now + tonumber(ARGV[13]), ARGV[1])
+audit(KEYS[5], ARGV[1], 'accepted')
+redis.call('PEXPIRE', KEYS[5], ARGV[16]) -- Or the end of an earlier one would take this one's events along.
+return {'created', now, expires}

@@ -1,0 +1,106 @@
+-- Shared by every script: it is put before each of them, behind the names of a record's fields, which come
+-- from record.go: FIELDS lists them, and STATE, FENCE and so on are their positions. The first are those that
+-- every script needs.
+--
+-- Times are milliseconds since 1970 by the clock of Redis, never by a client's.
+--
+-- When Redis is out of memory it refuses a script's write that may need some, unless the script has
+-- written before. So what a worker has to get done begins with a write that needs none (ZREM), and what
+-- asks for more work does not.
+--
+-- Every call of Redis from a script costs about as much as what it does there, so a script reads a record
+-- once and writes it once. Making a number a text costs as much as a cheap call, so what goes to Redis twice
+-- is made one once.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function is_done(state)
+  return state == 'succeeded' or state == 'failed'
+end
+
+-- load reads a record: its fields by their positions, each false where there is none. last is the position
+-- of the last field that is wanted.
+local function load(op, last)
+  return redis.call('HMGET', op, unpack(FIELDS, 1, last))
+end
+
+-- write sets fields of a record, in Redis and in what was loaded. They are a list of positions and values,
+-- which write uses up.
+local function write(op, record, fields)
+  for i = 1, #fields, 2 do
+    local position = fields[i]
+    record[position] = fields[i + 1]
+    fields[i] = FIELDS[position]
+  end
+  redis.call('HSET', op, unpack(fields))
+end
+
+-- set adds a field to such a list.
+local function set(fields, position, value)
+  local n = #fields
+  fields[n + 1], fields[n + 2] = position, value
+end
+
+-- audit appends one event of an operation. keep_ms is how long the stream remembers. Every operation ends,
+-- and what ends it says so; of the others accept alone keeps the stream as long.
+local function audit(stream, id, event, detail, now, keep_ms)
+  if not keep_ms then
+    redis.call('XADD', stream, '*', 'id', id, 'event', event, 'detail', detail or '')
+    return
+  end
+  redis.call('XADD', stream, 'MINID', '~', string.format('%.0f', now - keep_ms), '*',
+    'id', id, 'event', event, 'detail', detail or '')
+  redis.call('PEXPIRE', stream, keep_ms)
+end
+
+-- change ends every script that changed a record: it writes the fields, counts and dates the change, appends
+-- it to the audit stream and wakes whoever waits. The channel bears the name of the record's key.
+local function change(op, id, record, fields, stream, event, detail, now, keep_ms)
+  local version = tostring(record[VER] + 1)
+  set(fields, VER, version)
+  set(fields, UPDATED_MS, now)
+  write(op, record, fields)
+  audit(stream, id, event, detail, now, keep_ms)
+  redis.call('PUBLISH', op, version)
+end
+
+-- full_until returns how long, in ms, until another unblock would be let through, or nil when one is now.
+-- It writes nothing. When the one in the way leaves is found by counting: a producer may not list what is in a
+-- sorted set (deploy/users.acl).
+local function full_until(window_key, limit, window, now)
+  local since = string.format('(%.0f', now - window)
+  local recent = redis.call('ZCOUNT', window_key, since, '+inf')
+  if recent < limit then return nil end
+  local before, at = now - window, now
+  while at - before > 1 do
+    local between = math.floor((before + at) / 2)
+    if redis.call('ZCOUNT', window_key, since, string.format('%.0f', between)) > recent - limit then
+      at = between
+    else
+      before = between
+    end
+  end
+  return at + window - now
+end
+
+-- count_unblock counts an accepted unblock.
+local function count_unblock(window_key, member, window, now)
+  redis.call('ZADD', window_key, now, member)
+  redis.call('ZREMRANGEBYSCORE', window_key, '-inf', now - window)
+  redis.call('PEXPIRE', window_key, window)
+end
+
+-- is_repeat reports whether this very call was made before: a client repeats a command whose reply it
+-- lost. Each call bears a number of its own, which the record keeps as wrote.
+local function is_repeat(record, number)
+  return number ~= nil and record[WROTE] == number
+end
+
+-- owns reports whether the fence is still the record's and the operation still open. A lapsed lease does
+-- not matter here: until somebody else takes it, and with it a higher fence, the work is not in doubt.
+local function owns(record, fence)
+  return record[FENCE] == fence and not is_done(record[STATE])
+end

@@ -1,0 +1,121 @@
+package opstore
+
+import (
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cardworker/cardworker/tasks"
+)
+
+var (
+	returned  = regexp.MustCompile(`return \{'(\w+)'`)
+	mentioned = regexp.MustCompile(`\{'(\w+)'|^--   (\w+) {2,}\S`)
+)
+
+// outcomes returns the outcomes that a script returns and those that its head promises.
+func outcomes(name string) (returns, promises []string) {
+	for line := range strings.Lines(source(name)) {
+		if strings.HasPrefix(line, "--") {
+			for _, m := range mentioned.FindAllStringSubmatch(line, -1) {
+				promises = append(promises, m[1]+m[2])
+			}
+			continue
+		}
+		for _, m := range returned.FindAllStringSubmatch(line, -1) {
+			returns = append(returns, m[1])
+		}
+	}
+	return returns, promises
+}
+
+func TestScripts_HeadsNameKeysArgumentsAndEveryOutcome(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(scriptFiles, "scripts/*.lua")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "scripts/"), ".lua")
+		if name == "prelude" {
+			continue
+		}
+		text := source(name)
+		for _, part := range []string{"-- " + name + " ", "-- KEYS  ", "-- ARGV  ", "-- Returns "} {
+			if !strings.Contains(text, part) {
+				t.Errorf("the head of %s has no %q", name, part)
+			}
+		}
+		returns, promises := outcomes(name)
+		for _, o := range returns {
+			if !slices.Contains(promises, o) {
+				t.Errorf("%s returns %q, which its head does not mention", name, o)
+			}
+		}
+		// Redis 6.2 and the embedded one know no flags, and the time is Redis's own.
+		if strings.HasPrefix(text, "#!") || strings.Contains(text, "redis.setresp") {
+			t.Errorf("%s uses what not every Redis has", name)
+		}
+	}
+}
+
+// scriptsAnswerEveryOutcomeOfTheirHeads runs each script by itself, once for each outcome.
+func scriptsAnswerEveryOutcomeOfTheirHeads(t *testing.T, f fixture) {
+	for name, cases := range scriptCases {
+		_, promises := outcomes(name)
+		for _, want := range promises {
+			if cases[want] == nil {
+				t.Errorf("nothing makes %s answer %q", name, want)
+			}
+		}
+		for want, arrange := range cases {
+			rec := f.open(tasks.UnblockPIN)
+			keys, args := arrange(t, f, rec)
+			rep, err := runScript(t.Context(), f.rdb, script(name), keys, args...)
+			if err != nil {
+				t.Errorf("%s: %v, want %q", name, err, want)
+				continue
+			}
+			if rep.outcome != want || !near(rep.now, f.now()) {
+				t.Errorf("%s answers %q at %s, want %q now", name, rep.outcome, rep.now, want)
+			}
+		}
+	}
+	simple := func(name string, want any, keys []string, args ...any) {
+		t.Helper()
+		got, err := script(name).Run(t.Context(), f.rdb, keys, args...).Result()
+		if err != nil || got != want {
+			t.Errorf("%s = %v, %v, want %v", name, got, err, want)
+		}
+	}
+	key := idemKey(idemKeyOf(t))
+	simple("release", int64(0), []string{key}, "one")
+	simple("reserve", "one", []string{key}, "one", 60_000)
+	simple("reserve", "one", []string{key}, "two", 60_000)
+	simple("release", int64(0), []string{key}, "two")
+	simple("reserve", "one", []string{key}, "two", 60_000)
+	simple("release", int64(1), []string{key}, "one")
+	simple("reserve", "two", []string{key}, "two", 60_000)
+	simple("rebind", int64(1), []string{key}, "two", 60_000)
+	simple("rebind", int64(0), []string{key}, "three", 60_000)
+	simple("release", int64(1), []string{key}, "two")
+	simple("rebind", int64(1), []string{key}, "three", 60_000)
+	simple("reserve", "three", []string{key}, "two", 60_000)
+	if ttl := f.rdb.PTTL(t.Context(), key).Val(); ttl <= 0 || ttl > time.Minute {
+		t.Errorf("a binding that was put back stays for %s, want a minute", ttl)
+	}
+
+	rec := f.open(tasks.UnblockPIN)
+	simple("settle", int64(1), []string{opKey(rec.ID), opKey(rec.ID)}, rec.ID, rec.Seq)
+	simple("settle", int64(0), []string{opKey(rec.ID), opKey(rec.ID)}, rec.ID, rec.Seq+1)
+	simple("settle", int64(0), []string{opKey(rec.ID), joinedKey(rec.ID)}, rec.ID, rec.Seq)
+	held := f.begun(rec, Lease{}, Go).Lease
+	got, err := script("extend").Run(t.Context(), f.rdb, []string{leasedKey(tasks.ShardOf(rec.ID)), opKey(rec.ID), opKey(rec.ID)},
+		1000, rec.ID, held.Fence, rec.ID, held.Fence+1).Int64Slice()
+	if err != nil || !slices.Equal(got, []int64{1, 0}) {
+		t.Errorf("extend = %v, %v, want 1 for the holder and 0 for another", got, err)
+	}
+}
