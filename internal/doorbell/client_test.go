@@ -1,0 +1,258 @@
+package doorbell
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+)
+
+// fakeRedis answers scripts by a function of their keys. Any other command panics.
+type fakeRedis struct {
+	redis.UniversalClient
+	answer func(keys []string) (any, error)
+}
+
+func (f fakeRedis) EvalSha(ctx context.Context, sha1 string, keys []string, _ ...any) *redis.Cmd {
+	cmd := redis.NewCmd(ctx, "evalsha", sha1)
+	v, err := f.answer(keys)
+	cmd.SetVal(v)
+	cmd.SetErr(err)
+	return cmd
+}
+
+func (f fakeRedis) Eval(ctx context.Context, text string, keys []string, _ ...any) *redis.Cmd {
+	return f.EvalSha(ctx, text, keys)
+}
+
+func nothing([]string) (any, error) { return nil, redis.Nil }
+
+// silent returns a bell that hears what a test has it hear, and nothing else.
+func silent() *Bell {
+	ctx, release := context.WithCancel(context.Background())
+	return &Bell{waiting: map[string][]chan<- struct{}{}, release: release, released: ctx.Done()}
+}
+
+func forwardKeys(queue string) []string {
+	p := "asynq:{" + queue + "}:"
+	return []string{p + "retry", p + "pending"}
+}
+
+// look looks at the queues until one has something, as asynq does, and returns whether one had.
+func look(c redis.UniversalClient, queues ...string) bool {
+	for _, q := range queues {
+		if c.EvalSha(context.Background(), "sha", dequeueKeys(q)).Err() == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// looking looks once in the background. The result tells when the look has returned.
+func looking(c redis.UniversalClient, queues ...string) func() bool {
+	done := make(chan struct{})
+	go func() { defer close(done); look(c, queues...) }()
+	return func() bool {
+		synctest.Wait()
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+func TestClient_ALookAtEmptyQueuesTakesUntilItRings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		var looks []string
+		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
+			looks = append(looks, queueOf(keys[0]))
+			return nil, redis.Nil
+		}}, "first", "last")
+		for _, q := range []string{"first", "last"} {
+			returned := looking(c, "first", "last")
+			if returned() {
+				t.Fatal("the look returned without a ring")
+			}
+			b.hear(channel("other"))
+			if returned() {
+				t.Fatal("the look returned when another queue's bell rang")
+			}
+			b.hear(channel(q))
+			if !returned() {
+				t.Fatalf("the look goes on after the ring of %s", q)
+			}
+		}
+		// It waits behind the last of them, and never between.
+		if want := []string{"first", "last", "first", "last"}; !slices.Equal(looks, want) {
+			t.Errorf("it looked at %v, want %v", looks, want)
+		}
+	})
+}
+
+func TestClient_ARingBetweenTheLookAndTheWaitIsNotLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		defer b.Release()
+		ringAt := ""
+		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
+			if q := queueOf(keys[0]); q == ringAt {
+				// Redis has found the queue empty, and before its answer is here a task comes.
+				b.hear(channel("first"))
+			}
+			return nil, redis.Nil
+		}}, "first", "last")
+		for _, ringAt = range []string{"first", "last"} {
+			if returned := looking(c, "first", "last"); !returned() {
+				t.Fatalf("a ring that came during the look at %s was lost", ringAt)
+			}
+		}
+		ringAt = ""
+		if returned := looking(c, "first", "last"); returned() {
+			t.Error("one ring ended two looks")
+		}
+	})
+}
+
+func TestClient_WhatRangBeforeTheLookIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		defer b.Release()
+		c := b.Client(fakeRedis{answer: nothing}, "q")
+		for range 3 {
+			b.hear(channel("q"))
+		}
+		if returned := looking(c, "q"); returned() {
+			t.Error("a look that began after the ring did not wait: it costs one look more for each task")
+		}
+	})
+}
+
+func TestClient_ALookThatFindsSomethingReturnsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := silent().Client(fakeRedis{answer: func([]string) (any, error) { return "task", nil }}, "q")
+		start := time.Now()
+		if !look(c, "q") || time.Since(start) != 0 {
+			t.Errorf("the look took %s, want 0", time.Since(start))
+		}
+	})
+}
+
+func TestClient_ARingWakesAllWhoWaitForTheQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		defer b.Release()
+		rdb := fakeRedis{answer: nothing}
+		one, two, other := looking(b.Client(rdb, "q"), "q"), looking(b.Client(rdb, "p", "q"), "p", "q"), looking(b.Client(rdb, "p"), "p")
+		synctest.Wait()
+		b.hear(channel("q"))
+		if !one() || !two() || other() {
+			t.Errorf("woken are %t, %t and, of another queue, %t; want true, true, false", one(), two(), other())
+		}
+	})
+}
+
+func TestClient_DelayedTasksThatBecomeDueRing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		defer b.Release()
+		due := int64(0)
+		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
+			if forwards(keys) != "" {
+				return due, nil
+			}
+			return nil, redis.Nil
+		}}, "q")
+		returned := looking(c, "q")
+		synctest.Wait()
+		c.EvalSha(t.Context(), "sha", forwardKeys("q"))
+		if returned() {
+			t.Error("a look ended when no delayed task was due")
+		}
+		due = 2
+		c.EvalSha(t.Context(), "sha", forwardKeys("q"))
+		if !returned() {
+			t.Error("a look goes on after delayed tasks became due")
+		}
+	})
+}
+
+func TestClient_LooksThatFailDoNotFollowEachOtherHotly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		refused := errors.New("OOM command not allowed when used memory > 'maxmemory'")
+		var answer error
+		c := silent().Client(fakeRedis{answer: func([]string) (any, error) { return nil, answer }}, "q")
+		took := func(err error) time.Duration {
+			answer = err
+			start := time.Now()
+			look(c, "q")
+			return time.Since(start)
+		}
+		var got []time.Duration
+		for _, err := range []error{refused, refused, redis.ErrNoScript, refused, refused, refused, refused, nil, refused} {
+			got = append(got, took(err).Round(time.Millisecond)/time.Millisecond)
+		}
+		// A script that Redis does not know yet is no failure, and a success begins anew.
+		if diff := cmp.Diff([]time.Duration{100, 200, 0, 400, 800, 1500, 1500, 0, 100}, got); diff != "" {
+			t.Errorf("the looks took, in ms: -want +got\n%s", diff)
+		}
+	})
+}
+
+func TestClient_FailuresOfOneQueueAddUpThoughAnotherAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := silent().Client(fakeRedis{answer: func(keys []string) (any, error) {
+			if queueOf(keys[0]) == "first" {
+				return nil, redis.Nil
+			}
+			return nil, errors.New("CLUSTERDOWN Hash slot not served")
+		}}, "first", "last")
+		start := time.Now()
+		for range 6 {
+			look(c, "first", "last")
+		}
+		if took := time.Since(start); took != 4500*time.Millisecond {
+			t.Errorf("six rounds took %s, want 4.5s", took)
+		}
+	})
+}
+
+func TestRelease_EndsAllWaitsNowAndInFuture(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		failing := fakeRedis{answer: func([]string) (any, error) { return nil, errors.New("ERR") }}
+		waiting := looking(b.Client(fakeRedis{answer: nothing}, "q"), "q")
+		pausing := looking(b.Client(failing, "q"), "q")
+		start := time.Now()
+		if waiting() || pausing() {
+			t.Fatal("the looks did not wait")
+		}
+		b.Release()
+		b.Release()
+		if !waiting() || !pausing() {
+			t.Error("a look goes on after the release")
+		}
+		if again := looking(b.Client(fakeRedis{answer: nothing}, "q"), "q"); !again() {
+			t.Error("a look waits after the release")
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it took %s, want 0", took)
+		}
+	})
+}

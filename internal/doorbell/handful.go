@@ -1,0 +1,212 @@
+package doorbell
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// mostTaken is how many tasks of one queue are taken in one round trip. With one millisecond to Redis it
+// allows tens of thousands a second, and what a killed process had taken and not begun stays small.
+const mostTaken = 64
+
+// Handful stands in front of an asynq server's client and takes tasks by the handful. asynq takes one per
+// round trip, one after the other, so that a server gets no more tasks in a second than there are round
+// trips in it, whatever its concurrency. A Handful looks at all of the server's queues in one round trip, for
+// as many tasks as there are free places, and hands them out as asynq asks. It runs asynq's own script, as
+// asynq sends it.
+//
+// How many it tries to take follows from what it found: one of an empty queue, twice as many when it found
+// all it asked for. So an idle server costs no more than without.
+//
+// What was taken and not yet handed out is active for asynq. [Handful.PutBack] returns it when the server
+// stops. When the process is killed, it is a task whose worker was lost like any other.
+//
+// It must be used by one server only, whose queues have strict priorities.
+type Handful struct {
+	redis.UniversalClient
+	queues []*taken // the most urgent first
+	places int
+	busy   atomic.Int64 // tasks that were handed out and have not ended
+}
+
+// taken is what was taken from one queue.
+type taken struct {
+	queue string
+	tasks []string // encoded messages of asynq, the next one first
+	empty bool     // the queue was seen empty, and asynq is about to ask
+	want  int      // how many to take next time; 0 of one that was empty, which is asked for one all the same
+}
+
+// NewHandful returns a Handful on rdb for a server of these queues, the most urgent first; at least one is
+// needed. The server runs as many tasks at once as it has places, and [Handful.Ended] must be called for
+// each that it has run.
+func NewHandful(rdb redis.UniversalClient, places int, queues ...string) *Handful {
+	h := &Handful{UniversalClient: rdb, places: places}
+	for _, q := range queues {
+		h.queues = append(h.queues, &taken{queue: q})
+	}
+	return h
+}
+
+// Ended gives back the place of a task. asynq writes down the end of a task behind that, and so long one that
+// was taken for its place waits.
+func (h *Handful) Ended() { h.busy.Add(-1) }
+
+// Free returns how many more tasks the server could begin now.
+func (h *Handful) Free() int { return h.places - int(h.busy.Load()) }
+
+// EvalSha answers a look at a queue from what was taken, or takes more. All looks come from the server's one
+// looking goroutine.
+func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	i := h.of(dequeues(keys))
+	if i < 0 || len(args) != 2 {
+		return h.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+	}
+	reply := redis.NewCmd(ctx, "evalsha", sha1)
+	var err error
+	if !h.holds() && !h.queues[i].empty {
+		err = h.take(ctx, sha1, i, args[0])
+	}
+	h.queues[i].empty = false
+	// Normally there is nothing of the queues before this one. Whichever queue it is from, asynq reads that
+	// from the task. While a less urgent queue has something, it is begun first, so that this queue waits
+	// for no more than that.
+	for _, t := range h.queues[:i+1] {
+		if len(t.tasks) > 0 {
+			reply.SetVal(t.tasks[0])
+			h.handOut(ctx, t.queue, t.tasks[0])
+			t.tasks = t.tasks[1:]
+			return reply
+		}
+	}
+	if err == nil || h.holds() {
+		err = redis.Nil
+	}
+	reply.SetErr(err)
+	return reply
+}
+
+// Eval is how asynq looks when Redis does not know the script. It takes one task.
+func (h *Handful) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	cmd := h.UniversalClient.Eval(ctx, script, keys, args...)
+	if i := h.of(dequeues(keys)); i >= 0 {
+		if task, err := cmd.Text(); err == nil {
+			h.handOut(ctx, h.queues[i].queue, task)
+		}
+	}
+	return cmd
+}
+
+// handOut notes that a task is about to begin. One that asynq cannot decode it only complains of, and asks for
+// the next: it takes no place.
+func (h *Handful) handOut(ctx context.Context, queue, task string) {
+	if decodes(task) {
+		h.busy.Add(1)
+		return
+	}
+	// Should it fail, the task is left as asynq leaves it.
+	_ = h.setAside(ctx, queue, task)
+}
+
+// of returns the index of a queue, or -1.
+func (h *Handful) of(queue string) int {
+	for i, t := range h.queues {
+		if t.queue == queue {
+			return i
+		}
+	}
+	return -1
+}
+
+// holds reports whether any task is left.
+func (h *Handful) holds() bool {
+	for _, t := range h.queues {
+		if len(t.tasks) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// take looks at all queues at once, when nothing is left of any, for a look at queue i. Those after it are the
+// ones that asynq is about to ask for; of those before it that were found empty it would only hear in the
+// next round, when there may be something in them. The error is what went wrong with any.
+func (h *Handful) take(ctx context.Context, sha1 string, i int, lease any) error {
+	free := max(1, h.Free()) // asynq looks when it has a place for what it finds.
+	pipe := h.Pipeline()
+	looks := make([][]*dequeue, len(h.queues))
+	for j, t := range h.queues {
+		n := min(max(1, t.want), free)
+		if j == i {
+			n = max(1, n)
+		}
+		// A queue that was empty will be empty, and takes no places from those after it. One that has more
+		// than can be taken at once leaves them none.
+		if free -= min(t.want, n); t.want == mostTaken {
+			free = 0
+		}
+		for range n {
+			l := t.dequeue(ctx, sha1, lease)
+			looks[j] = append(looks[j], l)
+			_ = pipe.Process(ctx, l) // It is sent with the others.
+		}
+	}
+	_, _ = pipe.Exec(ctx) // Each look has its own error.
+	var failed error
+	for j, t := range h.queues {
+		err := t.learn(looks[j])
+		t.empty = j > i && len(looks[j]) > 0 && err == nil && len(t.tasks) == 0
+		if failed == nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// dequeue is asynq's script that takes a task, on its way. go-redis repeats all looks of a round trip when the
+// connection is lost before the last answer; the tasks of the answers that were there must not be lost with
+// it.
+type dequeue struct {
+	*redis.Cmd
+	into *taken
+	kept string // the last task it brought
+}
+
+// firstKey is where the first key is among the arguments of a script.
+const firstKey = 3
+
+func (t *taken) dequeue(ctx context.Context, sha1 string, lease any) *dequeue {
+	args := []any{"evalsha", sha1, 4}
+	for _, k := range dequeueKeys(t.queue) {
+		args = append(args, k)
+	}
+	l := &dequeue{Cmd: redis.NewCmd(ctx, append(args, lease, taskPrefix(t.queue))...), into: t}
+	l.SetFirstKeyPos(firstKey)
+	return l
+}
+
+// SetErr is how go-redis ends each try: without an error there is an answer. It may say so twice.
+func (d *dequeue) SetErr(err error) {
+	if task, ok := d.Val().(string); ok && err == nil && task != d.kept {
+		d.into.tasks = append(d.into.tasks, task)
+		d.kept = task
+	}
+	d.Cmd.SetErr(err)
+}
+
+// learn decides from what the looks found how many to take next time. The error is what else came of them.
+func (t *taken) learn(looks []*dequeue) (failed error) {
+	for _, l := range looks {
+		if err := l.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			failed = err
+		}
+	}
+	if t.want = len(t.tasks); t.want >= len(looks) {
+		t.want *= 2
+	}
+	t.want = min(t.want, mostTaken)
+	return failed
+}

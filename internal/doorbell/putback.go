@@ -1,0 +1,82 @@
+package doorbell
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+//go:embed putback.lua
+var putBackText string
+
+var putBackScript = redis.NewScript(putBackText)
+
+// PutBack returns what was taken and not handed out to the head of its queue, and rings, so that another
+// worker begins it at once. It is called when the server takes no more tasks. The error lists what could not
+// be returned; its operations are for recovery then.
+func (h *Handful) PutBack(ctx context.Context) error {
+	var errs []error
+	for _, t := range h.queues {
+		if len(t.tasks) == 0 {
+			continue
+		}
+		keys := []string{dequeueKeys(t.queue)[2], dequeueKeys(t.queue)[3], pendingKey(t.queue)}
+		args := []any{taskPrefix(t.queue)}
+		for _, task := range slices.Backward(t.tasks) { // The last one returned is the next one taken.
+			if !decodes(task) {
+				errs = append(errs, h.setAside(ctx, t.queue, task))
+				continue
+			}
+			id, err := taskID(task)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			args = append(args, id)
+		}
+		t.tasks = nil
+		if len(args) == 1 {
+			continue
+		}
+		if err := putBackScript.Run(ctx, h.UniversalClient, keys, args...).Err(); err != nil {
+			errs = append(errs, fmt.Errorf("put %d tasks back into queue %s: %w", len(args)-1, t.queue, err))
+			continue
+		}
+		// A ring that is lost is made up for by whoever asks every second.
+		_ = Ring(ctx, h.UniversalClient, t.queue)
+	}
+	return errors.Join(errs...)
+}
+
+// idField is the number of the id in asynq's message of a task, a protocol buffer.
+const idField = 3
+
+var errNoID = errors.New("a message of asynq without an id")
+
+// taskID reads the id of a task from asynq's message.
+func taskID(message string) (string, error) {
+	for b := []byte(message); len(b) > 0; {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return "", errNoID
+		}
+		b = b[n:]
+		if number == idField && kind == protowire.BytesType {
+			id, n := protowire.ConsumeString(b)
+			if n < 0 {
+				return "", errNoID
+			}
+			return id, nil
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return "", errNoID
+		}
+		b = b[n:]
+	}
+	return "", errNoID
+}
