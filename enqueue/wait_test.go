@@ -1,0 +1,173 @@
+package enqueue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cardworker/cardworker/enqueue"
+	"github.com/cardworker/cardworker/internal/opstore"
+	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
+	"github.com/cardworker/cardworker/tasks"
+)
+
+func TestWait_ReturnsWhenDoneForBetterOrWorse(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, enqueue.Config{})
+	good, bad := b.accept(tasks.UnblockPIN, "1"), b.accept(tasks.UnblockPIN, "2")
+	type result struct {
+		op  tasks.Operation
+		err error
+	}
+	results := make(chan result, 2)
+	for _, id := range []string{good.ID, bad.ID} {
+		go func() {
+			op, err := b.client.Wait(t.Context(), id)
+			results <- result{op, err}
+		}()
+	}
+	b.failed(bad.ID, tasks.CodeCardNotFound)
+	if r := receive(t, "the failed operation", results); r.err != nil || r.op.ID != bad.ID || r.op.State != tasks.Failed || r.op.Error.Code != tasks.CodeCardNotFound {
+		t.Errorf("Wait = %+v, %v, want the failed operation", r.op, r.err)
+	}
+	b.confirmed(good.ID)
+	if r := receive(t, "the succeeded operation", results); r.err != nil || r.op.ID != good.ID || r.op.State != tasks.Succeeded {
+		t.Errorf("Wait = %+v, %v, want the succeeded operation", r.op, r.err)
+	}
+	if op, err := b.client.Wait(t.Context(), good.ID); err != nil || op.State != tasks.Succeeded {
+		t.Errorf("Wait after the end = %s, %v", op.State, err)
+	}
+	if _, err := b.client.Wait(t.Context(), "nonsense"); enqueue.CodeOf(err) != "not_found" {
+		t.Errorf("Wait for nothing = %v, want not_found", err)
+	}
+}
+
+func TestWait_GivesTheLastSnapshotWhenTimeRunsOut(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, enqueue.Config{})
+	acc := b.accept(tasks.UnblockPIN, "103169946")
+	b.begin(acc.ID)
+	op, err := b.client.Wait(within(t, 50*time.Millisecond), acc.ID)
+	if !errors.Is(err, context.DeadlineExceeded) || enqueue.CodeOf(err) != "" || op.State != tasks.Running || op.ID != acc.ID {
+		t.Errorf("Wait = %s, %v, want running and the deadline, which is no fault of the queue", op.State, err)
+	}
+	why := errors.New("the user has left")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if _, err := b.client.Wait(ctx, acc.ID); !errors.Is(err, why) {
+		t.Errorf("Wait = %v, want the cause of the context", err)
+	}
+	if op, err := b.client.Get(t.Context(), acc.ID); err != nil || op.State != tasks.Running {
+		t.Errorf("the operation is %s, %v, want it to go on", op.State, err)
+	}
+}
+
+func TestWait_EndsWhenTheClientIsClosed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, enqueue.Config{})
+	acc := b.accept(tasks.UnblockPIN, "103169946")
+	errs := make(chan error, 1)
+	seen := make(chan struct{}, 10)
+	go func() {
+		for _, err := range b.client.Watch(t.Context(), acc.ID) {
+			if err != nil {
+				errs <- err
+				return
+			}
+			seen <- struct{}{}
+		}
+		errs <- nil
+	}()
+	receive(t, "the first snapshot", seen)
+	if err := b.client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, "the wait ends", errs); enqueue.CodeOf(err) != "queue_unavailable" || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("Watch = %v, want queue_unavailable because the client was closed", err)
+	}
+	if _, err := b.client.Wait(t.Context(), acc.ID); enqueue.CodeOf(err) != "queue_unavailable" {
+		t.Errorf("Wait of a closed client = %v, want queue_unavailable", err)
+	}
+}
+
+func TestWait_ManyShareAFewConnections(t *testing.T) {
+	t.Parallel()
+	const operations, waits, pool, handful = 200, 50, 4, 10
+	server := redistest.Start(t)
+	conn, err := redisconn.Open(server.URL(), redisconn.Options{PoolSize: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	b := benchOn(t, conn.Client, enqueue.Config{})
+	var (
+		begun   []opstore.Begun
+		waiting sync.WaitGroup
+		done    sync.WaitGroup
+	)
+	for i := range operations {
+		acc := b.accept(tasks.UnblockPIN, fmt.Sprintf("%09d", i))
+		begun = append(begun, b.begin(acc.ID))
+		for range waits {
+			waiting.Add(1)
+			done.Go(func() {
+				var last tasks.Operation
+				for op, err := range b.client.Watch(t.Context(), acc.ID) {
+					if err != nil {
+						t.Errorf("Watch = %v", err)
+						return
+					}
+					if last.ID == "" {
+						waiting.Done()
+					}
+					last = op
+				}
+				if last.State != tasks.Succeeded {
+					t.Errorf("the last of %s is %s, want succeeded", last.ID, last.State)
+				}
+			})
+		}
+	}
+	waiting.Wait()
+	list := server.Client(t).ClientList(t.Context()).Val()
+	if n := strings.Count(list, "\n"); n > handful {
+		t.Errorf("%d waits use %d connections, want at most %d:\n%s", operations*waits, n, handful, list)
+	}
+	for _, b2 := range begun {
+		b.finish(b2, opstore.Result{Status: unblocked()})
+	}
+	all := make(chan struct{})
+	go func() { done.Wait(); close(all) }()
+	receive(t, "all waits end", all)
+}
+
+// What happens while the subscription is lost is not missed.
+func TestWait_OutlivesALostSubscription(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	b := benchOn(t, server.Client(t), enqueue.Config{})
+	acc := b.accept(tasks.UnblockPIN, "103169946")
+	results := make(chan tasks.Operation, 1)
+	go func() {
+		op, err := b.client.Wait(t.Context(), acc.ID)
+		if err != nil {
+			t.Errorf("Wait = %v", err)
+		}
+		results <- op
+	}()
+	ctx := within(t, patience)
+	for tick := time.Tick(5 * time.Millisecond); ctx.Err() == nil; <-tick {
+		if b.rdb.ClientKillByFilter(ctx, "TYPE", "pubsub").Val() > 0 {
+			break
+		}
+	}
+	b.confirmed(acc.ID)
+	if op := receive(t, "the wait ends", results); op.State != tasks.Succeeded {
+		t.Errorf("Wait = %s, want succeeded", op.State)
+	}
+}
