@@ -1,0 +1,169 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/cardworker/cardworker/internal/opstore"
+	"github.com/cardworker/cardworker/payblr"
+	"github.com/cardworker/cardworker/tasks"
+)
+
+const (
+	defaultLease = opstore.DefaultLease
+	minLease     = 300 * time.Millisecond
+)
+
+// Why a run lost its lease.
+var (
+	errLeaseLost   = errors.New("another run took the operation over")
+	errLeaseLapsed = errors.New("the lease could not be extended in time")
+)
+
+// extender extends leases in Redis: *opstore.Store.
+type extender interface {
+	Extend(ctx context.Context, leases []opstore.Lease) (kept, lost []opstore.Lease, err error)
+}
+
+// leases keeps the leases of all running tasks alive, and cancels those it could not keep before they
+// lapse in Redis: nobody else may start while a call of ours is still under way.
+type leases struct {
+	store extender
+	ttl   time.Duration
+	log   logrus.FieldLogger
+	lost  func()
+
+	mu   sync.Mutex
+	held map[opstore.Lease]*heldLease
+	busy map[string]bool // the shards whose leases are being extended
+
+	extending sync.WaitGroup
+}
+
+type heldLease struct {
+	cancel context.CancelCauseFunc
+	lapse  *time.Timer
+	until  atomic.Pointer[time.Time] // it ends here
+}
+
+// valid reports whether the lease lasts. A process that was suspended finds out by it before its timers have
+// run.
+func (h *heldLease) valid() bool { return time.Now().Before(*h.until.Load()) }
+
+// last makes the lease last until t.
+func (h *heldLease) last(t time.Time) { h.until.Store(&t) }
+
+func newLeases(store extender, ttl time.Duration, log logrus.FieldLogger, lost func()) *leases {
+	return &leases{
+		store: store, ttl: ttl, log: log, lost: lost,
+		held: map[opstore.Lease]*heldLease{}, busy: map[string]bool{},
+	}
+}
+
+// safety is how long before its end in Redis a lease ends here: time for a cancelled call to be torn
+// down, and for the two clocks to run differently.
+func (ls *leases) safety() time.Duration { return ls.ttl / 10 }
+
+// hold keeps a lease that was taken by a request sent at since. The context it returns ends when the
+// lease is lost, and no call of the API starts under it after that; release must be called when the run is
+// over.
+func (ls *leases) hold(ctx context.Context, l opstore.Lease, since time.Time) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	h := &heldLease{cancel: cancel}
+	end := since.Add(ls.ttl - ls.safety())
+	h.last(end)
+	h.lapse = time.AfterFunc(time.Until(end), func() { ls.drop(l, errLeaseLapsed) })
+	ctx = payblr.StartWhile(ctx, h.valid)
+	ls.mu.Lock()
+	ls.held[l] = h
+	ls.mu.Unlock()
+	return ctx, func() { ls.drop(l, context.Canceled) }
+}
+
+// drop ends a lease on this side, if it has not ended yet.
+func (ls *leases) drop(l opstore.Lease, why error) {
+	ls.mu.Lock()
+	h, ok := ls.held[l]
+	delete(ls.held, l)
+	ls.mu.Unlock()
+	if !ok {
+		return
+	}
+	h.lapse.Stop()
+	h.cancel(why)
+	if errors.Is(why, context.Canceled) {
+		return
+	}
+	ls.lost()
+	ls.log.WithFields(logrus.Fields{"operation": l.ID, "fence": l.Fence}).Warnf("lease lost: %v", why)
+}
+
+// keep extends all leases at regular times until ctx ends.
+func (ls *leases) keep(ctx context.Context) {
+	tick := time.NewTicker(ls.ttl / 3)
+	defer tick.Stop()
+	defer ls.extending.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			ls.extend(ctx)
+		}
+	}
+}
+
+// extend begins to extend all leases, those of each shard apart: the shards may be on different nodes, and
+// one that is silent must cost no others their leases. A shard whose last extension is still under way is left
+// out, so that none is asked twice at a time and answers count in the order of their requests.
+func (ls *leases) extend(ctx context.Context) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	shards := map[string][]opstore.Lease{}
+	for l := range ls.held {
+		shard := tasks.ShardOf(l.ID)
+		shards[shard] = append(shards[shard], l)
+	}
+	for shard, some := range shards {
+		if ls.busy[shard] {
+			continue
+		}
+		ls.busy[shard] = true
+		ls.extending.Go(func() {
+			ls.extendShard(ctx, some)
+			ls.mu.Lock()
+			defer ls.mu.Unlock()
+			delete(ls.busy, shard)
+		})
+	}
+}
+
+// extendShard extends leases of one shard.
+func (ls *leases) extendShard(ctx context.Context, some []opstore.Lease) {
+	sent := time.Now()
+	// An answer that comes later than this cannot prolong anything any more.
+	ctx, cancel := context.WithTimeout(ctx, ls.ttl-ls.safety())
+	defer cancel()
+	kept, lost, err := ls.store.Extend(ctx, some)
+	for _, l := range lost {
+		ls.drop(l, errLeaseLost)
+	}
+	if err != nil {
+		// What was not extended lapses by itself unless the next round succeeds.
+		ls.log.Warnf("could not extend %d of %d leases: %v", len(some)-len(kept)-len(lost), len(some), err)
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, l := range kept {
+		if h, ok := ls.held[l]; ok {
+			end := sent.Add(ls.ttl - ls.safety())
+			h.last(end)
+			h.lapse.Reset(time.Until(end))
+		}
+	}
+}

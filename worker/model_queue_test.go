@@ -1,0 +1,97 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/cardworker/cardworker/tasks"
+)
+
+type delivery struct{ queue, id string }
+
+// reap takes note of actors that have come to their end, as asynq does.
+func (w *world) reap() {
+	for _, a := range slices.Clone(w.runs) {
+		if !a.ended.Load() {
+			continue
+		}
+		w.runs = slices.DeleteFunc(w.runs, func(o *actor) bool { return o == a })
+		if a.task == nil || a.proc.dead.Load() {
+			continue
+		}
+		key := taskKey(a.task.queue, a.task.id)
+		switch {
+		case w.do("HGET", key, "state") != "active": // Delivered twice, and the other run was first: asynq refuses.
+		case a.err == nil:
+			w.do("DEL", key)
+		case errors.Is(a.err, asynq.SkipRetry):
+			w.do("HSET", key, "state", "archived")
+		default:
+			w.do("HSET", key, "state", "retry")
+			w.do("ZADD", "asynq:{"+a.task.queue+"}:retry", "1", a.task.id)
+			w.wakes[a.task.queue+" "+a.task.id] = time.Now().Add(delayForAsynq(0, a.err, nil))
+		}
+	}
+	for name, at := range w.wakes {
+		if !at.After(time.Now()) {
+			queue, id, _ := strings.Cut(name, " ")
+			delete(w.wakes, name)
+			if n := w.do("ZREM", "asynq:{"+queue+"}:retry", id); n == int64(1) {
+				w.do("HSET", taskKey(queue, id), "state", "pending")
+				w.do("LPUSH", "asynq:{"+queue+"}:pending", id)
+			}
+		}
+	}
+}
+
+func taskKey(queue, id string) string { return "asynq:{" + queue + "}:t:" + id }
+
+// deliver has a process run a task, as asynq would.
+func (w *world) deliver(d delivery, p *node) {
+	key := taskKey(d.queue, d.id)
+	msg, ok := w.do("HGET", key, "msg").(string)
+	if !ok {
+		return // It was done in the meantime.
+	}
+	w.do("HSET", key, "state", "active")
+	name, payload := decodeTask(w.t, msg)
+	w.last = &actor{name: p.name, proc: p, task: &d}
+	w.start(w.last, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, tasks.Type(name).Policy().Timeout)
+		defer cancel()
+		return p.worker.ProcessTask(ctx, asynq.NewTask(name, payload))
+	})
+}
+
+// decodeTask reads the type and the payload of asynq's message.
+func decodeTask(t testing.TB, msg string) (name string, payload []byte) {
+	for b := []byte(msg); len(b) > 0; {
+		field, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			t.Fatalf("asynq's message cannot be read: %v", protowire.ParseError(n))
+		}
+		b = b[n:]
+		if kind == protowire.BytesType && field <= 2 {
+			v, m := protowire.ConsumeBytes(b)
+			if field == 1 {
+				name = string(v)
+			} else {
+				payload = v
+			}
+			b = b[m:]
+			continue
+		}
+		if n = protowire.ConsumeFieldValue(field, kind, b); n < 0 {
+			t.Fatalf("asynq's message cannot be read: %v", protowire.ParseError(n))
+		}
+		b = b[n:]
+	}
+	return name, payload
+}

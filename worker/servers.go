@@ -1,0 +1,196 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/sirupsen/logrus"
+
+	"github.com/cardworker/cardworker/internal/coalesce"
+	"github.com/cardworker/cardworker/internal/doorbell"
+	"github.com/cardworker/cardworker/tasks"
+)
+
+const (
+	// lookAgainAt is asynq's pause after a look at empty queues. The waiting is done in the look itself:
+	// it returns when somebody rings.
+	lookAgainAt = 50 * time.Microsecond
+	// forwardInterval is how often asynq looks for delayed tasks that are due. It is the fallback for
+	// alarms that died with their worker, and recovery is quicker, so it may be slow.
+	forwardInterval = 5 * time.Second
+	// janitorInterval is how often asynq deletes completed tasks whose retention is over. Ours have none.
+	janitorInterval = time.Minute
+)
+
+// server is one asynq server with what it stands on.
+type server struct {
+	*asynq.Server
+	rdb   redis.UniversalClient // its own, to be closed after it
+	tasks *doorbell.Handful
+	jobs  chan job // to a goroutine that has none
+	ended chan struct{}
+}
+
+// job is a task on its way to a goroutine that runs it.
+type job struct {
+	ctx    context.Context
+	task   *asynq.Task
+	result chan<- error
+}
+
+// newServers returns the asynq servers of a worker. Refreshes have a server of their own: a task that
+// waits behind others of its server waits for the running ones too, whatever its priority.
+func newServers(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger) []*server {
+	urgent := cfg.Concurrency - cfg.Concurrency/2
+	return []*server{
+		newServer(cfg, bell, log, "urgent", urgent, tasks.QueueConfirm, tasks.QueueUnblock),
+		newServer(cfg, bell, log, "refresh", cfg.Concurrency-urgent, tasks.QueueRefresh),
+	}
+}
+
+// newServer returns a server of the queues, the most urgent first.
+func newServer(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger, role string, places int, queues ...string) *server {
+	s := &server{rdb: cfg.Connect("asynq-" + role), jobs: make(chan job), ended: make(chan struct{})}
+	s.tasks = doorbell.NewHandful(uncancelled{coalesce.New(s.rdb)}, places, queues...)
+	s.Server = asynq.NewServerFromRedisClient(bell.Client(s.tasks, queues...), asynq.Config{
+		BaseContext:              s.begin,
+		ErrorHandler:             asynq.ErrorHandlerFunc(func(ctx context.Context, _ *asynq.Task, _ error) { leave(ctx) }),
+		Concurrency:              places,
+		Queues:                   priorities(queues),
+		StrictPriority:           true,
+		RetryDelayFunc:           delayForAsynq,
+		IsFailure:                isFailure,
+		ShutdownTimeout:          cfg.ShutdownTimeout,
+		TaskCheckInterval:        lookAgainAt,
+		DelayedTaskCheckInterval: forwardInterval,
+		JanitorInterval:          janitorInterval,
+		Logger:                   asynqLog{log.WithField("component", "asynq")},
+		LogLevel:                 asynq.WarnLevel,
+	})
+	return s
+}
+
+// start begins to run tasks with h. asynq makes a goroutine for each task, whose stack then has to grow, and be
+// copied, several times. So the tasks run on goroutines that stay, and that have grown.
+func (s *server) start(h asynq.Handler) error {
+	return s.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
+		defer leave(ctx)
+		result := make(chan error, 1)
+		j := job{ctx, t, result}
+		select {
+		case s.jobs <- j:
+		default:
+			go s.work(h, j)
+		}
+		return <-result
+	}))
+}
+
+// work runs a task, and then those that come when it has none. There are as many such goroutines as tasks were
+// ever running at once.
+func (s *server) work(h asynq.Handler, j job) {
+	for {
+		j.run(h)
+		select {
+		case j = <-s.jobs:
+		case <-s.ended:
+			return
+		}
+	}
+}
+
+// run runs the task. A panic that h lets through must not end the process, and asynq is not there to catch it.
+func (j job) run(h asynq.Handler) {
+	err := errPanic
+	defer func() {
+		_ = recover() // Its value may hold anything, so it is not repeated.
+		j.result <- err
+	}()
+	err = h.ProcessTask(j.ctx, j.task)
+}
+
+// placeKey is that of a task's place in its context: a func() that gives it back, once.
+type placeKey struct{}
+
+// begin is asked by asynq for the context of each task that it was handed, one that ends before a handler
+// gets it included.
+func (s *server) begin() context.Context {
+	return context.WithValue(context.Background(), placeKey{}, sync.OnceFunc(s.tasks.Ended))
+}
+
+// leave gives back the place of a task: when its handler has returned, or when asynq does not wait for that.
+func leave(ctx context.Context) {
+	if giveBack, ok := ctx.Value(placeKey{}).(func()); ok {
+		giveBack()
+	}
+}
+
+// stop takes no more tasks, returns those that no handler has got, and waits for the running ones.
+func (s *server) stop(log logrus.FieldLogger) {
+	s.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	if err := s.tasks.PutBack(ctx); err != nil {
+		log.Warnf("left to recovery: %v", err)
+	}
+	s.Shutdown()
+	close(s.ended)
+}
+
+// priorities gives the queues asynq's priorities, highest first.
+func priorities(queues []string) map[string]int {
+	p := map[string]int{}
+	for i, q := range queues {
+		p[q] = len(queues) - i
+	}
+	return p
+}
+
+// isFailure tells asynq what to count as a failure: not a task that comes back for a reason of ours, or of the gate's.
+// asynq would archive the task of an open operation otherwise, when an outage is long.
+func isFailure(err error) bool {
+	var r *retryLater
+	return !errors.As(err, &r) || !r.free
+}
+
+// uncancelled repairs a defect of asynq: when the write that ends a task fails once, asynq repeats it under
+// a context that it has cancelled itself, so the repeat cannot succeed and the task runs again a minute
+// later. It stands in front of clients that only asynq uses; all such writes are scripts.
+type uncancelled struct{ redis.UniversalClient }
+
+const uncancelTimeout = 3 * time.Second
+
+func (u uncancelled) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	ctx, cancel := uncancel(ctx)
+	defer cancel()
+	return u.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+}
+
+func (u uncancelled) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	ctx, cancel := uncancel(ctx)
+	defer cancel()
+	return u.UniversalClient.Eval(ctx, script, keys, args...)
+}
+
+// uncancel gives a context that was cancelled some more time.
+func uncancel(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), uncancelTimeout)
+}
+
+// asynqLog is the logger that asynq gets. Its Fatal must not end the process: who runs the worker decides
+// that.
+type asynqLog struct{ log logrus.FieldLogger }
+
+func (l asynqLog) Debug(args ...any) { l.log.Debug(args...) }
+func (l asynqLog) Info(args ...any)  { l.log.Info(args...) }
+func (l asynqLog) Warn(args ...any)  { l.log.Warn(args...) }
+func (l asynqLog) Error(args ...any) { l.log.Error(args...) }
+func (l asynqLog) Fatal(args ...any) { l.log.Error(fmt.Sprint(args...)) }
