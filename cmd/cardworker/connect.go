@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/cardworker/cardworker/enqueue"
+	"github.com/cardworker/cardworker/internal/redisconn"
+)
+
+// openRedis opens REDIS_URL without connecting.
+func openRedis(s settings) (*redisconn.Conn, error) {
+	conn, err := redisconn.Open(s.RedisURL, redisconn.Options{ClientName: "cardworker", Password: s.redisPassword.Reveal()})
+	if err != nil {
+		return nil, &exit{exitError, err}
+	}
+	return conn, nil
+}
+
+// checkTimeout bounds how long a server tries to reach Redis when it starts, and a command a sentinel.
+const checkTimeout = 10 * time.Second
+
+// checkRedis fails unless Redis can be used, and logs what is risky about it.
+func checkRedis(ctx context.Context, conn *redisconn.Conn, log logrus.FieldLogger) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	warnings, err := conn.Check(ctx)
+	if err != nil {
+		return &exit{exitError, err}
+	}
+	for _, w := range warnings {
+		log.Warnf("Redis setting %s", w)
+	}
+	if conn.Embedded {
+		log.Warn("REDIS_URL is embedded: nobody else can reach this Redis, and it forgets everything when the process ends")
+	}
+	return nil
+}
+
+// redisWarnings says, each time that it is asked, which settings of Redis are risky: they can be changed while
+// it runs. What is wrong with Redis otherwise is for others to say.
+func redisWarnings(conn *redisconn.Conn) func(context.Context) []string {
+	return func(ctx context.Context) []string {
+		warnings, _ := conn.Check(ctx)
+		var out []string
+		for _, w := range warnings {
+			out = append(out, fmt.Sprintf("Redis setting %s", w))
+		}
+		return out
+	}
+}
+
+// producer is what the commands that ask for operations use.
+type producer struct {
+	*enqueue.Client
+	conn *redisconn.Conn
+}
+
+func openProducer(ctx context.Context, p program) (*producer, error) {
+	s, err := loadSettings(p.environ, partRedis)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := openRedis(s)
+	if err != nil {
+		return nil, err
+	}
+	if conn.Embedded {
+		return nil, errors.Join(&exit{exitError, errors.New("REDIS_URL is embedded, which lives inside of one process; use cardworker demo --serve and the REDIS_URL that it prints")}, conn.Close())
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := conn.CheckSentinels(ctx); err != nil {
+		return nil, errors.Join(&exit{exitError, fmt.Errorf("%w: %w", enqueue.ErrQueueUnavailable, err)}, conn.Close())
+	}
+	client, err := enqueue.New(conn.Client, s.enqueueConfig())
+	if err != nil {
+		return nil, errors.Join(&exit{exitError, err}, conn.Close())
+	}
+	return &producer{client, conn}, nil
+}
+
+func (p *producer) Close() error { return errors.Join(p.Client.Close(), p.conn.Close()) }
+
+// explain makes an error of Redis one that says what to do.
+func (p *producer) explain(err error) error {
+	if errors.Is(err, enqueue.ErrNotDurable) {
+		return fmt.Errorf("%w: ACCEPT_DURABILITY: %w", enqueue.ErrQueueUnavailable, cause(err))
+	}
+	if errors.Is(err, enqueue.ErrQueueUnavailable) && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w: %w", enqueue.ErrQueueUnavailable, p.conn.Explain(cause(err)))
+	}
+	return err
+}
+
+// cause returns what is behind ErrQueueUnavailable.
+func cause(err error) error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			if errors.Is(e, enqueue.ErrQueueUnavailable) && e != enqueue.ErrQueueUnavailable { //nolint:errorlint // The sentinel itself is meant.
+				return cause(e)
+			}
+		}
+		for _, e := range many.Unwrap() {
+			if !errors.Is(e, enqueue.ErrQueueUnavailable) {
+				return e
+			}
+		}
+	}
+	return err
+}

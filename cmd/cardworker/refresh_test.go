@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cardworker/cardworker/internal/redistest"
+	"github.com/cardworker/cardworker/internal/sandbox"
+	"github.com/cardworker/cardworker/tasks"
+)
+
+func TestRefresh_OneCard(t *testing.T) {
+	t.Parallel()
+	_, environ := startSandbox(t, sandbox.Config{})
+	startWorker(t, environ)
+	for name, tc := range map[string]struct {
+		credential, card string
+		code             int
+		blocked          bool
+		text             string
+	}{
+		"blocked PIN": {"pin", cardBlocked, exitOK, true, "blocked  PIN of card ******946, 0 tries left\n"},
+		"fine CVV":    {"cvv", cardFine, exitOK, false, "unblocked  CVV of card ******001"},
+		"unknown":     {"pin", cardUnknown, exitFailed, false, "failed     PIN of card ******001: card_not_found: "},
+	} {
+		got := cli(t, environ, "refresh", tc.credential, tc.card, "--wait", "-o", "json")
+		expect(t, got, tc.code)
+		op := operation(t, one(t, "stdout", got.stdout))
+		if !op.Done || op.UnblockAcceptedAt != nil || op.Status != nil && op.Status.Blocked != tc.blocked {
+			t.Errorf("%s: operation = %+v, status %+v", name, op, op.Status)
+		}
+		text := cli(t, environ, "refresh", tc.credential, tc.card, "--wait")
+		expect(t, text, tc.code)
+		if !strings.HasPrefix(text.stdout, tc.text) {
+			t.Errorf("%s: text = %q, want %q", name, text.stdout, tc.text)
+		}
+	}
+}
+
+func TestRefresh_ManyAreAnsweredInTheOrderOfTheirTokens(t *testing.T) {
+	t.Parallel()
+	box, environ := startSandbox(t, sandbox.Config{})
+	startWorker(t, environ)
+	var want, lines []string
+	for i := range 150 { // more than are under way at once
+		lines = append(lines, fmt.Sprintf("200000%03d", i))
+		want = append(want, fmt.Sprintf("******%03d", i))
+	}
+	content := "# cards of today\n\n  " + strings.Join(lines, "\r\n  ") + "\n"
+	for name, read := range map[string]func() result{
+		"file": func() result {
+			return cli(t, environ, "refresh", "pin", "--file", writeFile(t, "cards.txt", content), "--wait", "-o", "json")
+		},
+		"standard input": func() result {
+			return cliWith(t, strings.NewReader(content), environ, "refresh", "cvv", "--file", "-", "--wait", "-o", "json")
+		},
+		"arguments and standard input": func() result {
+			return cliWith(t, strings.NewReader(strings.Join(lines[2:], "\n")), environ, "refresh", "cvv", lines[0], lines[1], "--file", "-", "--wait", "-o", "json")
+		},
+	} {
+		got := read()
+		expect(t, got, exitOK)
+		var tokens []string
+		for line := range strings.Lines(got.stdout) {
+			op := operation(t, line)
+			if op.State != tasks.Succeeded {
+				t.Errorf("%s: %+v, want it succeeded", name, op)
+			}
+			tokens = append(tokens, op.PublicToken)
+		}
+		if strings.Join(tokens, " ") != strings.Join(want, " ") {
+			t.Errorf("%s: answers for %v, want %v", name, tokens, want)
+		}
+	}
+	for _, c := range []sandbox.Call{sandbox.CallUnblockPIN, sandbox.CallUnblockCVV} {
+		if page := box.QueryLedger(sandbox.LedgerQuery{Call: c}); len(page.Entries) != 0 {
+			t.Errorf("refreshes made %d calls of %s", len(page.Entries), c)
+		}
+	}
+}
+
+func TestRefresh_ManyWithoutWaitingOrInVain(t *testing.T) {
+	t.Parallel()
+	_, redisURL := redistest.Shared(t)
+	environ := []string{"REDIS_URL=" + redisURL}
+	accepted := cli(t, environ, "refresh", "pin", cardBlocked, cardFine, cardBlocked, "-o", "json")
+	expect(t, accepted, exitOK)
+	lines := strings.SplitAfter(accepted.stdout, "\n")
+	if len(lines) != 4 || lines[3] != "" {
+		t.Fatalf("stdout has not three lines: %q", accepted.stdout)
+	}
+	joined := 0
+	ids := map[string]bool{}
+	for _, line := range lines[:3] {
+		var more []string
+		if strings.Contains(line, `"joined"`) {
+			joined, more = joined+1, []string{"joined"}
+		}
+		ids[operation(t, line, more...).ID] = true
+	}
+	if joined != 1 || len(ids) != 2 {
+		t.Errorf("%d joined, %d operations, want the card that was given twice to be joined: %s", joined, len(ids), accepted.stdout)
+	}
+
+	waited := cli(t, environ, "refresh", "pin", cardBlocked, cardFine, "--wait", "--timeout", shortTimeout, "-o", "json")
+	expect(t, waited, exitWaiting, "not all were done after "+shortTimeout)
+	if n := strings.Count(waited.stdout, "\n"); n != 2 {
+		t.Errorf("stdout has %d lines, want 2", n)
+	}
+	text := cli(t, environ, "refresh", "pin", cardBlocked, cardFine)
+	expect(t, text, exitOK)
+	if n := strings.Count(text.stdout, "accepted   PIN of card "); n != 2 {
+		t.Errorf("text shows %d accepted operations, want 2: %q", n, text.stdout)
+	}
+}
+
+func TestRefresh_ManyOfWhichSomeFail(t *testing.T) {
+	t.Parallel()
+	_, environ := startSandbox(t, sandbox.Config{})
+	startWorker(t, environ)
+	got := cli(t, environ, "refresh", "pin", cardFine, cardUnknown, cardBlocked, "--wait", "-o", "json")
+	expect(t, got, exitFailed)
+	var states []string
+	for line := range strings.Lines(got.stdout) {
+		states = append(states, string(operation(t, line).State))
+	}
+	if want := "succeeded failed succeeded"; strings.Join(states, " ") != want {
+		t.Errorf("states = %v, want %s", states, want)
+	}
+}
+
+func TestRefresh_BadTokensAreNamedByPlaceAndNothingIsAskedFor(t *testing.T) {
+	t.Parallel()
+	rdb, redisURL := redistest.Shared(t)
+	environ := []string{"REDIS_URL=" + redisURL}
+	content := cardFine + "\n" + cardNumber + "\n# a comment\n\n" + cardTooLong + "\n" + cardOther + "\n"
+
+	got := cliWith(t, strings.NewReader(content), environ, "refresh", "pin", cardBlocked, "bad token", "--file", "-", "-o", "json")
+	expect(t, got, exitRefused, "nothing was asked for:", "\n  token 2: ", "\n  standard input line 2: ", "looks like a card number", "\n  standard input line 5: ")
+	if n := strings.Count(got.stderr, "\n"); n != 4 {
+		t.Errorf("stderr has %d lines, want a heading and one for each of three bad tokens: %s", n, got.stderr)
+	}
+	clean(t, "stderr", got.stderr, "bad token", cardTooLong)
+
+	file := writeFile(t, "cards.txt", strings.Repeat("-\n", 25))
+	many := cli(t, environ, "refresh", "pin", "--file", file)
+	expect(t, many, exitRefused, file+" line 1: ", file+" line 10: ", "and 15 more")
+	if strings.Contains(many.stderr, "line 11") {
+		t.Errorf("stderr lists more than ten: %s", many.stderr)
+	}
+
+	long := cliWith(t, strings.NewReader(cardFine+"\n"+strings.Repeat("1", 1<<20)), environ, "refresh", "pin", "--file", "-")
+	expect(t, long, exitRefused, "standard input line 2: it is too long")
+	expect(t, cliWith(t, strings.NewReader("# nothing\n\n"), environ, "refresh", "pin", "--file", "-"), exitRefused, "no public token was given")
+	expect(t, cli(t, environ, "refresh", "pin", cardFine, cardOther, "--expires-in", "1ms", "-o", "json"), exitRefused, "invalid argument")
+
+	if n, err := rdb.DBSize(t.Context()).Result(); err != nil || n != 0 {
+		t.Errorf("Redis has %d keys (%v), want none", n, err)
+	}
+}
