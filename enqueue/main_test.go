@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/opstore"
@@ -17,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil) // The tests that take Redis away know that it is gone.
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // patience is how long something that happens by itself may take before a test gives up on it.

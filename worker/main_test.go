@@ -4,12 +4,12 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(childMain()) // This process is the worker that a test kills.
 	}
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }

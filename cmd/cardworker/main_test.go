@@ -6,15 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 // patience bounds every wait of these tests. It is for a machine that is busy with something else.
@@ -22,10 +20,7 @@ const patience = 60 * time.Second
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil)
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		removeBinary()
-		os.Exit(code)
-	}))
+	redistest.Main(m, removeBinary)
 }
 
 // output takes what a program writes, also from several goroutines, and lets a test wait for a line.

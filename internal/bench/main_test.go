@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 // partVariable makes the test binary a part of a run, as the hidden command makes the program one.
@@ -27,7 +26,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv(partVariable, "1"); err != nil { // for the children
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // tiny is a run of seconds.

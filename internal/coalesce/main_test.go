@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil) // The tests that take Redis away know that it is gone.
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // patience is how long a test waits for what should happen. It is for a machine that is busy.

@@ -9,14 +9,14 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil)
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // root is the root of the repository.

@@ -10,14 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil)
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // root is the root of the repository.

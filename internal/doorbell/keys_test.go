@@ -152,7 +152,8 @@ func TestKeys_ThoseOfAsynqsScriptsAreRecognisedAndNoOthers(t *testing.T) {
 	// Each task once, "retried" and what was handed back again.
 	held, succeeded := make(chan struct{}), make(chan string, 20)
 	server := asynq.NewServerFromRedisClient(rec, asynq.Config{
-		Queues: map[string]int{queue: 1}, TaskCheckInterval: 5 * time.Millisecond,
+		Concurrency: 2, // one of them for the task that is held
+		Queues:      map[string]int{queue: 1}, TaskCheckInterval: 5 * time.Millisecond,
 		DelayedTaskCheckInterval: 50 * time.Millisecond, ShutdownTimeout: 50 * time.Millisecond, LogLevel: asynq.FatalLevel,
 		RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
 	})

@@ -9,7 +9,6 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redisconn"
 	"github.com/cardworker/cardworker/internal/redistest"
@@ -17,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil) // The tests that take Redis away know that it is gone.
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 const (

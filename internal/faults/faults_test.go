@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 const (
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	RemoveBinaries()
 	if code == 0 {
-		if err := goleak.Find(goleak.IgnoreTopFunction(proxyLeak)); err != nil {
+		if err := redistest.Leaked(redistest.LeakPatience, goleak.IgnoreTopFunction(proxyLeak)); err != nil {
 			_, _ = os.Stderr.WriteString(err.Error() + "\n")
 			code = 1
 		}

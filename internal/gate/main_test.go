@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redisconn"
 	"github.com/cardworker/cardworker/internal/redistest"
@@ -18,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil) // Servers are killed here on purpose.
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // patience is how long a test waits for what should happen. It is for a machine that is busy.

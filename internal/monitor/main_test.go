@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
+
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // unreachable returns a client of a Redis that is not there, for tests that must not need one.
 func unreachable(t testing.TB) redis.UniversalClient {

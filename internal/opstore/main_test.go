@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 	"github.com/cardworker/cardworker/tasks"
 )
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil) // The tests that take Redis away know that it is gone.
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // patience is how long something that happens by itself may take before a test gives up on it.

@@ -3,14 +3,13 @@ package redisconn_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
 	redisconn.SetLogger(nil) // the tests provoke what go-redis complains about
-	goleak.VerifyTestMain(m)
+	redistest.Main(m)
 }
 
 // open is Open for a URL that is right, closed with the test.

@@ -10,12 +10,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redistest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // set writes one key and fails the test when that does not work.
 func set(t testing.TB, client redis.UniversalClient, key string) {

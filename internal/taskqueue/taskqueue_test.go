@@ -7,14 +7,13 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/cardworker/cardworker/internal/redistest"
 	"github.com/cardworker/cardworker/internal/taskqueue"
 	"github.com/cardworker/cardworker/tasks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const id = "cw05-01KAJ4S7Q0Z5M2E8H6N3T9RXVB"
 
