@@ -2,6 +2,7 @@ package doorbell
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/cardworker/cardworker/internal/ontime"
 	"github.com/cardworker/cardworker/internal/redisconn"
 	"github.com/cardworker/cardworker/internal/redistest"
 )
@@ -134,9 +136,12 @@ func pickups(t testing.TB, rdb redis.UniversalClient, queue, name string, n int,
 func wantQuick(t testing.TB, rdb redis.UniversalClient, queue, name string, got <-chan string) {
 	t.Helper()
 	const n = 15
-	if took := pickups(t, Ringing(rdb), queue, name, n, got); took[n-n/5] > quick {
-		t.Errorf("%s: four of five tasks are taken within %s, want %s: %v", name, took[n-n/5], quick, took)
-	}
+	ontime.Once(t, func(int) error {
+		if took := pickups(t, Ringing(rdb), queue, name, n, got); took[n-n/5] > quick {
+			return fmt.Errorf("%s: four of five tasks are taken within %s, want %s: %v", name, took[n-n/5], quick, took)
+		}
+		return nil
+	})
 }
 
 // receive waits for a signal.

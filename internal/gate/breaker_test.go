@@ -127,7 +127,7 @@ func TestBreaker_StaysOpenLongerEachTimeAProbeFailsUpToABound(t *testing.T) {
 }
 
 func staysOpenLonger(t *testing.T, rdb redis.UniversalClient) {
-	const first, longest = 100 * time.Millisecond, 350 * time.Millisecond
+	const first, longest, way = 400 * time.Millisecond, 1400 * time.Millisecond, 200 * time.Millisecond
 	f := newFleet(t, rdb, 2, Config{FirstOpen: first, LongestOpen: longest})
 	f.breakOpen()
 	for level, want := range []time.Duration{2: 2 * first, 3: longest, 4: longest} {
@@ -139,7 +139,7 @@ func staysOpenLonger(t *testing.T, rdb redis.UniversalClient) {
 		eventually(t, "the level rises", func() bool { return g.current.Load().level == level })
 		// The copy is of a moment ago, and errs on the late side by the way of an answer.
 		left := time.Until(g.current.Load().openUntil)
-		if left > want+50*time.Millisecond || left < want/2 {
+		if left > want+way || left < want/2 {
 			t.Errorf("after %d failed probes the next is in %s, want %s", level-1, left, want)
 		}
 	}
