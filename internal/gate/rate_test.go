@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/cardworker/cardworker/internal/ontime"
 	"github.com/cardworker/cardworker/internal/redistest"
 )
 
@@ -149,16 +151,19 @@ func TestRate_BulkGivesWay(t *testing.T) {
 	}
 	defer bulk.Wait()
 	defer stop()
-	for n := range 5 {
-		start := time.Now()
-		if err := r.wait(t.Context(), none); err != nil {
-			t.Fatal(err)
+	ontime.Once(t, func(int) error {
+		for n := range 5 {
+			start := time.Now()
+			if err := r.wait(t.Context(), none); err != nil {
+				t.Fatal(err)
+			}
+			// Two moments are 222 ms; the rest is for a busy machine.
+			if took := time.Since(start); took > time.Second {
+				return fmt.Errorf("call %d waited %s behind bulk calls, want well under 1s", n, took)
+			}
 		}
-		// Two moments are 222 ms; the rest is for a busy machine.
-		if took := time.Since(start); took > time.Second {
-			t.Errorf("call %d waited %s behind bulk calls, want well under 1s", n, took)
-		}
-	}
+		return nil
+	})
 	if made.Load() == 0 {
 		t.Error("no bulk call was made at all")
 	}
