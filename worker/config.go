@@ -40,9 +40,9 @@ type Config struct {
 	// API is called for the cards. It is the caller's to close, after the worker has stopped.
 	API API
 
-	// Concurrency is how many tasks are in flight at once, at least 2. They wait on the network, so it
-	// may be far above the number of processors. Half of it is kept for unblocks and confirmations, so
-	// that refreshes cannot take it all. Zero means 256.
+	// Concurrency is how many tasks are in flight at once, at least 1. They wait on the network, so it
+	// may be far above the number of processors. An eighth of it, and at least one, is kept for unblocks and
+	// confirmations, so that refreshes cannot take it all. Zero means 256.
 	Concurrency int
 	// ShutdownTimeout is how long [Worker.Stop] lets running tasks end before they are handed back.
 	// Zero means 25 seconds.
@@ -112,8 +112,8 @@ func (c Config) validate() error {
 	if c.API == nil {
 		errs = append(errs, errors.New("API is missing"))
 	}
-	if c.Concurrency < 2 {
-		errs = append(errs, fmt.Errorf("Concurrency is %d, it must be at least 2", c.Concurrency))
+	if c.Concurrency < 1 {
+		errs = append(errs, fmt.Errorf("Concurrency is %d, it must be at least 1", c.Concurrency))
 	}
 	if c.Lease < minLease {
 		errs = append(errs, fmt.Errorf("Lease is %s, it must be at least %s", c.Lease, minLease))

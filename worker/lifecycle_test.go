@@ -212,7 +212,7 @@ func TestNew_FailureReleasesEverythingAndNamesEachProblem(t *testing.T) {
 	connected := 0
 	_, err := New(Config{
 		Connect:     func(string) redis.UniversalClient { connected++; return nil },
-		Concurrency: 1, Lease: time.Millisecond, ShutdownTimeout: -1, RecoveryInterval: -1, UnblockExpiry: -1, RefreshExpiry: -1,
+		Concurrency: -1, Lease: time.Millisecond, ShutdownTimeout: -1, RecoveryInterval: -1, UnblockExpiry: -1, RefreshExpiry: -1,
 	})
 	if err == nil {
 		t.Fatal("New accepted a wrong configuration")
@@ -307,7 +307,7 @@ func TestWorkers_TwoInstancesShareTheWork(t *testing.T) {
 	r := newRig(t)
 	a, b := newDoorman(true), newDoorman(true)
 	// Each has room for one unblock, so that two of them need both.
-	small := func(c *Config) { c.Concurrency = 2 }
+	small := func(c *Config) { c.Concurrency = 1 }
 	r.work(a, small)
 	r.work(b, small)
 	ids := []string{r.accept(tasks.UnblockPIN, "101").ID, r.accept(tasks.UnblockPIN, "102").ID}

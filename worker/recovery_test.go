@@ -172,7 +172,7 @@ func TestLease_AZombiesLateWriteIsRefused(t *testing.T) {
 		}
 		return api.card(c), nil
 	}
-	zombie := r.work(api, shortLease, func(c *Config) { c.Concurrency = 2 })
+	zombie := r.work(api, shortLease, func(c *Config) { c.Concurrency = 1 })
 	acc := r.accept(tasks.UnblockPIN, "101")
 	receive(t, "the unblock is under way", entered)
 	zombie.cancel() // It no longer extends its leases, nor recovers.

@@ -44,23 +44,30 @@ type job struct {
 }
 
 // newServers returns the asynq servers of a worker. Refreshes have a server of their own: a task that
-// waits behind others of its server waits for the running ones too, whatever its priority.
+// waits behind others of its server waits for the running ones too, whatever its priority. The servers share the
+// places: each may use all that the other leaves, but refreshes never the last ones, so that an unblock finds a place
+// at once, however many refreshes wait.
 func newServers(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger) []*server {
-	urgent := cfg.Concurrency - cfg.Concurrency/2
+	places := doorbell.NewPlaces(cfg.Concurrency)
+	kept := keptForUnblocks(cfg.Concurrency)
 	return []*server{
-		newServer(cfg, bell, log, "urgent", urgent, tasks.QueueConfirm, tasks.QueueUnblock),
-		newServer(cfg, bell, log, "refresh", cfg.Concurrency-urgent, tasks.QueueRefresh),
+		newServer(cfg, bell, log, "urgent", places.Share(0), tasks.QueueConfirm, tasks.QueueUnblock),
+		newServer(cfg, bell, log, "refresh", places.Share(kept), tasks.QueueRefresh),
 	}
 }
 
+// keptForUnblocks returns how many of the places refreshes must leave free: an eighth, and at least one. When there is
+// but one place it is for whoever comes first, and unblocks before refreshes.
+func keptForUnblocks(places int) int { return min(places-1, max(1, places/8)) }
+
 // newServer returns a server of the queues, the most urgent first.
-func newServer(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger, role string, places int, queues ...string) *server {
+func newServer(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger, role string, share *doorbell.Share, queues ...string) *server {
 	s := &server{rdb: cfg.Connect("asynq-" + role), jobs: make(chan job), ended: make(chan struct{})}
-	s.tasks = doorbell.NewHandful(uncancelled{coalesce.New(s.rdb)}, places, queues...)
+	s.tasks = doorbell.NewHandful(uncancelled{coalesce.New(s.rdb)}, share, bell.Released(), queues...)
 	s.Server = asynq.NewServerFromRedisClient(bell.Client(s.tasks, queues...), asynq.Config{
 		BaseContext:              s.begin,
 		ErrorHandler:             asynq.ErrorHandlerFunc(func(ctx context.Context, _ *asynq.Task, _ error) { leave(ctx) }),
-		Concurrency:              places,
+		Concurrency:              cfg.Concurrency, // the share is what bounds it
 		Queues:                   priorities(queues),
 		StrictPriority:           true,
 		RetryDelayFunc:           delayForAsynq,

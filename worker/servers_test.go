@@ -83,7 +83,7 @@ func TestStop_PutsBackWhatWasTakenAndNotBegun(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, r *rig) {
 		first, second := newDoorman(false), &fakeAPI{}
 		const places = 8
-		w := r.work(first, func(c *Config) { c.Concurrency = 2 * places })
+		w := r.work(first, func(c *Config) { c.Concurrency = places })
 		var ids []string
 		for i := range places {
 			ids = append(ids, r.accept(tasks.UnblockPIN, fmt.Sprint("1", i)).ID)
@@ -177,7 +177,7 @@ func TestRecovery_WhatAKilledWorkerHadTakenRunsAgainWithinFiveSeconds(t *testing
 	for i := range 40 {
 		ids = append(ids, r.accept(tasks.UnblockPIN, fmt.Sprint(i)).ID)
 	}
-	dead := doorbell.NewHandful(r.rdb, 100, tasks.QueueConfirm, tasks.QueueUnblock)
+	dead := doorbell.NewHandful(r.rdb, doorbell.NewPlaces(100).Share(0), nil, tasks.QueueConfirm, tasks.QueueUnblock)
 	for range 40 {
 		_ = r.look(dead, tasks.QueueConfirm) || r.look(dead, tasks.QueueUnblock)
 	}
@@ -201,7 +201,7 @@ func TestServer_ATaskThatIsTooLateTakesNoPlace(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	api := &fakeAPI{}
-	w := r.work(api, func(c *Config) { c.Concurrency = 4 })
+	w := r.work(api, func(c *Config) { c.Concurrency = 2 })
 	late := make([]string, 20)
 	for i := range late {
 		late[i] = r.selfContained(tasks.UnblockPIN, fmt.Sprint(i), asynq.Deadline(time.Now().Add(-time.Minute)), asynq.MaxRetry(0))

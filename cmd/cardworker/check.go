@@ -27,7 +27,7 @@ const (
 	maxPayblrTimeout   = time.Minute
 	minRateLimit       = 0.01
 	maxRateLimit       = 100_000
-	minConcurrency     = 2
+	minConcurrency     = 1
 	maxConcurrency     = 10_000
 	minShutdownTimeout = time.Second
 	maxShutdownTimeout = 10 * time.Minute

@@ -48,7 +48,7 @@ func TestSettings_OutOfBoundsOrUnreadableNamesVariableAndBound(t *testing.T) {
 	}{
 		{"PAYBLR_TIMEOUT", "between 100ms and 1m", []string{"99ms", "61s", "-1s", "10", "0"}, []string{"100ms", "1m"}},
 		{"PAYBLR_RATE_LIMIT", "0 (no limit) or a number of calls per second between 0.01 and 100000", []string{"-1", "100001", "NaN", "Inf", "0.001"}, []string{"0", "0.5", "100000"}},
-		{"WORKER_CONCURRENCY", "between 2 and 10000", []string{"1", "0", "-5", "10001", "2.5", "99999999999999999999"}, []string{"2", "10000"}},
+		{"WORKER_CONCURRENCY", "between 1 and 10000", []string{"0", "-5", "10001", "2.5", "99999999999999999999"}, []string{"1", "10000"}},
 		{"WORKER_SHUTDOWN_TIMEOUT", "between 1s and 10m", []string{"999ms", "601s", "25"}, []string{"1s", "10m"}},
 		{"WORKER_HTTP_ADDR", "host:port with a port between 0 (any) and 65535, or off", []string{"9464", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:http2", "on"}, []string{"off", ":9464", "[::1]:0"}},
 		{"UNBLOCK_LIMIT", "between 0 (no limit) and 1000", []string{"-1", "1001", "five"}, []string{"0", "1000"}},
@@ -182,7 +182,7 @@ func TestSettings_AreCheckedByEveryCommandThatReadsThem(t *testing.T) {
 		"worker", "monitor", "demo", "unblock pin 103169946", "refresh pin 103169946", "refresh pin 103169946 200000001",
 		"operation get " + id, "operation watch " + id, "operation retry " + id,
 	} {
-		got := cli(t, append(complete(), "WORKER_CONCURRENCY=1"), strings.Fields(args)...)
+		got := cli(t, append(complete(), "WORKER_CONCURRENCY=0"), strings.Fields(args)...)
 		if got.code != exitError || got.stdout != "" || !strings.HasPrefix(got.stderr, "cardworker: WORKER_CONCURRENCY must be") {
 			t.Errorf("cardworker %s: %s", args, got)
 		}

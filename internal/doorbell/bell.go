@@ -136,6 +136,9 @@ func (b *Bell) subscribe(queues []string) <-chan struct{} {
 // when a server stops, which waits for its last look.
 func (b *Bell) Release() { b.release() }
 
+// Released is closed by Release.
+func (b *Bell) Released() <-chan struct{} { return b.released }
+
 // Close ends the listening, after a Release. It is safe to call twice.
 func (b *Bell) Close() error {
 	b.Release()

@@ -3,7 +3,6 @@ package doorbell
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -28,8 +27,9 @@ const mostTaken = 64
 type Handful struct {
 	redis.UniversalClient
 	queues []*taken // the most urgent first
-	places int
-	busy   atomic.Int64 // tasks that were handed out and have not ended
+	share  *Share
+	stop   <-chan struct{} // ends waits for a place
+	paid   int             // places that are taken for what was taken and not yet handed out
 }
 
 // taken is what was taken from one queue.
@@ -41,10 +41,10 @@ type taken struct {
 }
 
 // NewHandful returns a Handful on rdb for a server of these queues, the most urgent first; at least one is
-// needed. The server runs as many tasks at once as it has places, and [Handful.Ended] must be called for
-// each that it has run.
-func NewHandful(rdb redis.UniversalClient, places int, queues ...string) *Handful {
-	h := &Handful{UniversalClient: rdb, places: places}
+// needed. Tasks are handed out, and taken, as far as the server's share of the places goes; a look waits until there
+// is one, or until stop is closed. [Handful.Ended] must be called for each task that the server has run.
+func NewHandful(rdb redis.UniversalClient, share *Share, stop <-chan struct{}, queues ...string) *Handful {
+	h := &Handful{UniversalClient: rdb, share: share, stop: stop}
 	for _, q := range queues {
 		h.queues = append(h.queues, &taken{queue: q})
 	}
@@ -53,10 +53,10 @@ func NewHandful(rdb redis.UniversalClient, places int, queues ...string) *Handfu
 
 // Ended gives back the place of a task. asynq writes down the end of a task behind that, and so long one that
 // was taken for its place waits.
-func (h *Handful) Ended() { h.busy.Add(-1) }
+func (h *Handful) Ended() { h.share.give(1) }
 
 // Free returns how many more tasks the server could begin now.
-func (h *Handful) Free() int { return h.places - int(h.busy.Load()) }
+func (h *Handful) Free() int { return h.share.Free() }
 
 // EvalSha answers a look at a queue from what was taken, or takes more. All looks come from the server's one
 // looking goroutine.
@@ -66,8 +66,13 @@ func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args 
 		return h.UniversalClient.EvalSha(ctx, sha1, keys, args...)
 	}
 	reply := redis.NewCmd(ctx, "evalsha", sha1)
+	if !h.pay() {
+		reply.SetErr(redis.Nil)
+		return reply
+	}
+	defer h.settle()
 	var err error
-	if !h.holds() && !h.queues[i].empty {
+	if h.holding() == 0 && !h.queues[i].empty {
 		err = h.take(ctx, sha1, i, args[0])
 	}
 	h.queues[i].empty = false
@@ -82,7 +87,7 @@ func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args 
 			return reply
 		}
 	}
-	if err == nil || h.holds() {
+	if err == nil || h.holding() > 0 {
 		err = redis.Nil
 	}
 	reply.SetErr(err)
@@ -91,20 +96,44 @@ func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args 
 
 // Eval is how asynq looks when Redis does not know the script. It takes one task.
 func (h *Handful) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	i := h.of(dequeues(keys))
+	if i < 0 {
+		return h.UniversalClient.Eval(ctx, script, keys, args...)
+	}
+	if !h.pay() {
+		cmd := redis.NewCmd(ctx, "eval", script)
+		cmd.SetErr(redis.Nil)
+		return cmd
+	}
+	defer h.settle()
 	cmd := h.UniversalClient.Eval(ctx, script, keys, args...)
-	if i := h.of(dequeues(keys)); i >= 0 {
-		if task, err := cmd.Text(); err == nil {
-			h.handOut(ctx, h.queues[i].queue, task)
-		}
+	if task, err := cmd.Text(); err == nil {
+		h.handOut(ctx, h.queues[i].queue, task)
 	}
 	return cmd
+}
+
+// pay sees to it that there is a place for the next task. It reports false when the server is to stop.
+func (h *Handful) pay() bool {
+	if h.paid == 0 && h.share.take(h.stop) {
+		h.paid = 1
+	}
+	return h.paid > 0
+}
+
+// settle gives back the places that nothing was taken for.
+func (h *Handful) settle() {
+	if over := h.paid - h.holding(); over > 0 {
+		h.paid -= over
+		h.share.give(over)
+	}
 }
 
 // handOut notes that a task is about to begin. One that asynq cannot decode it only complains of, and asks for
 // the next: it takes no place.
 func (h *Handful) handOut(ctx context.Context, queue, task string) {
 	if decodes(task) {
-		h.busy.Add(1)
+		h.paid--
 		return
 	}
 	// Should it fail, the task is left as asynq leaves it.
@@ -121,21 +150,20 @@ func (h *Handful) of(queue string) int {
 	return -1
 }
 
-// holds reports whether any task is left.
-func (h *Handful) holds() bool {
+// holding returns how many tasks were taken and not yet handed out.
+func (h *Handful) holding() (n int) {
 	for _, t := range h.queues {
-		if len(t.tasks) > 0 {
-			return true
-		}
+		n += len(t.tasks)
 	}
-	return false
+	return n
 }
 
 // take looks at all queues at once, when nothing is left of any, for a look at queue i. Those after it are the
 // ones that asynq is about to ask for; of those before it that were found empty it would only hear in the
 // next round, when there may be something in them. The error is what went wrong with any.
 func (h *Handful) take(ctx context.Context, sha1 string, i int, lease any) error {
-	free := max(1, h.Free()) // asynq looks when it has a place for what it finds.
+	h.paid += h.share.try(h.wanted() - h.paid)
+	free := h.paid
 	pipe := h.Pipeline()
 	looks := make([][]*dequeue, len(h.queues))
 	for j, t := range h.queues {
@@ -164,6 +192,14 @@ func (h *Handful) take(ctx context.Context, sha1 string, i int, lease any) error
 		}
 	}
 	return failed
+}
+
+// wanted returns how many tasks the looks at all queues may bring.
+func (h *Handful) wanted() (n int) {
+	for _, t := range h.queues {
+		n += max(1, t.want)
+	}
+	return n
 }
 
 // dequeue is asynq's script that takes a task, on its way. go-redis repeats all looks of a round trip when the

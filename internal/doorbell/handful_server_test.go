@@ -32,7 +32,7 @@ func serveHandful(t testing.TB, b *Bell, rdb redis.UniversalClient, queues ...st
 // startHandful starts a server that takes tasks by the handful, and returns what lets it take no more.
 func startHandful(t testing.TB, b *Bell, rdb redis.UniversalClient, handler asynq.Handler, queues ...string) (h *Handful, stop func()) {
 	t.Helper()
-	h = NewHandful(rdb, serverPlaces, queues...)
+	h = newHandful(rdb, serverPlaces, queues...)
 	server := newServer(b.Client(h, queues...), queues...)
 	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
 		defer h.Ended()
@@ -129,7 +129,7 @@ func TestHandful_HandsTasksOutInTheOrderOfTheQueueTheUrgentFirst(t *testing.T) {
 			}
 			return "", false
 		}
-		h := NewHandful(rdb, 2*n, queues...)
+		h := newHandful(rdb, 2*n+1, queues...)
 		next := map[string]int{}
 		urgentLeft := n
 		for range 2 * n {
@@ -222,7 +222,7 @@ func TestHandful_NoMoreIsActiveThanCanRunAndAFew(t *testing.T) {
 		}
 		close(open)
 		eventually(t, "all have run", func() bool { return active() == 0 && len(begun) == 100 })
-		eventually(t, "all places are free", func() bool { return h.busy.Load() == 0 })
+		eventually(t, "all places are free", func() bool { return h.Free() == serverPlaces })
 	})
 }
 

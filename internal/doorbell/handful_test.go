@@ -112,7 +112,7 @@ func wantAsked(t testing.TB, s *shelf, want ...map[string]int) {
 func TestHandful_TakesMoreAsLongAsItFindsAllAndOneOfAnEmptyQueue(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	h := NewHandful(s, 1000, "q")
+	h := newHandful(s, 1000, "q")
 	s.put("q", 0, 200)
 	for i := range 200 {
 		wantNext(t, h, []string{"q"}, fmt.Sprintf("q%d", i))
@@ -126,7 +126,7 @@ func TestHandful_TakesMoreAsLongAsItFindsAllAndOneOfAnEmptyQueue(t *testing.T) {
 func TestHandful_ALookAtEmptyQueuesIsOneRoundTripForAll(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	h := NewHandful(s, 10, "a", "b", "c")
+	h := newHandful(s, 10, "a", "b", "c")
 	wantNext(t, h, []string{"a", "b", "c"}, "none", "none")
 	each := map[string]int{"a": 1, "b": 1, "c": 1}
 	wantAsked(t, s, each, each)
@@ -136,7 +136,7 @@ func TestHandful_UrgentTasksComeFirst(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	queues := []string{"a", "b"}
-	h := NewHandful(s, 100, queues...)
+	h := newHandful(s, 100, queues...)
 	s.put("a", 0, 3)
 	s.put("b", 0, 3)
 	wantNext(t, h, queues, "a0", "b0", "a1", "a2", "b1", "b2")
@@ -151,7 +151,7 @@ func TestHandful_TakesNoMoreThanThereAreFreePlaces(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	queues := []string{"a", "b"}
-	h := NewHandful(s, 5, queues...)
+	h := newHandful(s, 5, queues...)
 	s.put("b", 0, 100)
 	held := func() int { return len(h.queues[0].tasks) + len(h.queues[1].tasks) }
 	running := 0
@@ -167,7 +167,7 @@ func TestHandful_TakesNoMoreThanThereAreFreePlaces(t *testing.T) {
 		}
 	}
 	// With one place an urgent queue that had something is asked alone, and the other when that was in vain.
-	h = NewHandful(s, 1, queues...)
+	h = newHandful(s, 1, queues...)
 	s.put("a", 0, 1)
 	s.asked = nil
 	wantNext(t, h, queues, "a0")
@@ -187,7 +187,7 @@ func TestHandful_WhatOneLookFindsOfQueuesBeforeIsNotHeldBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShelf(t)
-			h := NewHandful(s, 10, queues...)
+			h := newHandful(s, 10, queues...)
 			s.fail = fail
 			wantNext(t, h, queues, "ERR")
 			s.fail = nil
@@ -200,7 +200,7 @@ func TestHandful_WhatOneLookFindsOfQueuesBeforeIsNotHeldBack(t *testing.T) {
 	t.Run("asynq asked for the second alone", func(t *testing.T) {
 		t.Parallel()
 		s := newShelf(t)
-		h := NewHandful(s, 10, queues...)
+		h := newHandful(s, 10, queues...)
 		// As after the script was taught in a look at the first.
 		s.put("a", 0, 1)
 		wantNext(t, h, queues[1:], "a0")
@@ -214,7 +214,7 @@ func TestHandful_WhatOneLookFindsOfQueuesBeforeIsNotHeldBack(t *testing.T) {
 func TestHandful_TasksOfATryThatFailedAreNotLost(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	h := NewHandful(s, 10, "a")
+	h := newHandful(s, 10, "a")
 	// go-redis read one answer, lost the connection, and repeated the round trip, in vain.
 	s.before = func() {
 		s.before = func() {}
@@ -237,7 +237,7 @@ func TestHandful_ARingDuringALookThatIsAnsweredFromTheHandfulIsNotLost(t *testin
 	queues := []string{"a", "b"}
 	b := silent()
 	defer b.Release()
-	h := NewHandful(s, 10, queues...)
+	h := newHandful(s, 10, queues...)
 	c := b.Client(h, queues...)
 	s.put("b", 0, 1)
 	wantNext(t, c, queues, "b0")
@@ -263,7 +263,7 @@ func TestHandful_OtherScriptsPassThrough(t *testing.T) {
 	t.Parallel()
 	var saw []string
 	answer := message("1")
-	h := NewHandful(fakeRedis{answer: func(keys []string) (any, error) {
+	h := newHandful(fakeRedis{answer: func(keys []string) (any, error) {
 		saw = append(saw, keys[0])
 		return answer, nil
 	}}, 1, "q")
@@ -275,11 +275,11 @@ func TestHandful_OtherScriptsPassThrough(t *testing.T) {
 			}
 		}
 	}
-	if n := h.busy.Load(); n != 0 {
+	if n := h.share.places.busy; n != 0 {
 		t.Errorf("%d places are taken, want 0", n)
 	}
-	if h.Eval(t.Context(), "text", dequeueKeys("q"), 1, 2); h.busy.Load() != 1 {
-		t.Errorf("%d places are taken after a task was taken by Eval, want 1", h.busy.Load())
+	if h.Eval(t.Context(), "text", dequeueKeys("q"), 1, 2); h.share.places.busy != 1 {
+		t.Errorf("%d places are taken after a task was taken by Eval, want 1", h.share.places.busy)
 	}
 }
 

@@ -144,6 +144,11 @@ func wantQuick(t testing.TB, rdb redis.UniversalClient, queue, name string, got 
 	})
 }
 
+// newHandful returns a Handful of a server that has so many places to itself.
+func newHandful(rdb redis.UniversalClient, places int, queues ...string) *Handful {
+	return NewHandful(rdb, NewPlaces(places).Share(0), nil, queues...)
+}
+
 // receive waits for a signal.
 func receive[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()

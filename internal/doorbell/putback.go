@@ -20,6 +20,7 @@ var putBackScript = redis.NewScript(putBackText)
 // worker begins it at once. It is called when the server takes no more tasks. The error lists what could not
 // be returned; its operations are for recovery then.
 func (h *Handful) PutBack(ctx context.Context) error {
+	defer h.settle()
 	var errs []error
 	for _, t := range h.queues {
 		if len(t.tasks) == 0 {

@@ -36,7 +36,7 @@ func TestPutBack_ReturnsTasksInTheirOrderToTheHeadOfTheQueue(t *testing.T) {
 	onEveryRedis(t, func(t *testing.T, rdb redis.UniversalClient, queue string) {
 		putMany(t, rdb, queue, 0, 50)
 		teach(t, rdb)
-		h := NewHandful(rdb, 1000, queue)
+		h := newHandful(rdb, 1000, queue)
 		for i := range 8 { // 1 + 2 + 4 were taken, and of the next eight one is handed out.
 			if id, ok := takeOne(t, h, queue); !ok || id != fmt.Sprint(i) {
 				t.Fatalf("look %d = %s, %t", i, id, ok)
@@ -151,7 +151,7 @@ func putBack(t *testing.T, rdb redis.UniversalClient, queue string) time.Duratio
 func TestPutBack_SaysWhatItCouldNotReturn(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	h := NewHandful(s, 10, "a")
+	h := newHandful(s, 10, "a")
 	h.queues[0].tasks = []string{"", ""} // They can be decoded, but have no id.
 	err := h.PutBack(t.Context())
 	if err == nil || strings.Count(err.Error(), errNoID.Error()) != 2 {
@@ -165,7 +165,7 @@ func TestPutBack_ArchivesWhatAsynqCannotDecode(t *testing.T) {
 		putMany(t, rdb, queue, 0, 7)
 		garble(t, rdb, queue, "5")
 		teach(t, rdb)
-		h := NewHandful(rdb, 1000, queue)
+		h := newHandful(rdb, 1000, queue)
 		for i := range 4 { // 1 + 2 + 4 were taken.
 			if id, ok := takeOne(t, h, queue); !ok || id != fmt.Sprint(i) {
 				t.Fatalf("look %d = %s, %t", i, id, ok)

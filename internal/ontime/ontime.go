@@ -35,6 +35,29 @@ func Once(t testing.TB, round func(n int) error) {
 	}
 }
 
+// During runs f and returns by how much the machine was late meanwhile with a timer of a millisecond, at most. What
+// takes several steps, in more than one process, may have been late by several times that.
+func During(f func()) (late time.Duration) {
+	done := make(chan struct{})
+	measured := make(chan time.Duration)
+	go func() {
+		var most time.Duration
+		for {
+			start := time.Now()
+			select {
+			case <-done:
+				measured <- most
+				return
+			case <-time.After(tick):
+				most = max(most, time.Since(start)-tick)
+			}
+		}
+	}()
+	f()
+	close(done)
+	return <-measured
+}
+
 // calm returns when the machine keeps its timers, or after a while.
 func calm() {
 	begin := time.Now()

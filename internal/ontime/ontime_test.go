@@ -3,6 +3,7 @@ package ontime
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // recorder is a test that may fail.
@@ -41,6 +42,14 @@ func TestOnce_FailsWhatIsAlwaysLate(t *testing.T) {
 	Once(r, func(int) error { n++; return errors.New("late") })
 	if !r.failed || n != rounds {
 		t.Errorf("failed %t after %d rounds, want it failed after %d", r.failed, n, rounds)
+	}
+}
+
+func TestDuring_MeasuresWhileItRuns(t *testing.T) {
+	t.Parallel()
+	ran := false
+	if late := During(func() { ran = true; calm() }); !ran || late <= 0 || late > time.Minute {
+		t.Errorf("ran %t, the machine was late by %s, want it run and a little", ran, late)
 	}
 }
 
