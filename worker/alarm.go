@@ -30,7 +30,11 @@ type alarms struct {
 	ringing sync.WaitGroup
 }
 
-type alarm struct{ timer *time.Timer }
+type alarm struct {
+	timer *time.Timer
+	due   time.Time
+	ring  func()
+}
 
 func newAlarms(rdb redis.UniversalClient, log logrus.FieldLogger) *alarms {
 	return &alarms{rdb: rdb, inspector: asynq.NewInspectorFromRedisClient(rdb), log: log, set: map[*alarm]struct{}{}}
@@ -43,11 +47,11 @@ func (as *alarms) at(queue, taskID string, d time.Duration) {
 	if as.closed {
 		return
 	}
-	a := &alarm{}
+	a := &alarm{due: time.Now().Add(d), ring: func() { as.ring(queue, taskID) }}
 	a.timer = time.AfterFunc(d, func() {
 		if as.forget(a) {
 			defer as.ringing.Done()
-			as.ring(queue, taskID)
+			a.ring()
 		}
 	})
 	as.set[a] = struct{}{}
@@ -82,13 +86,17 @@ func (as *alarms) ring(queue, taskID string) {
 // await waits for what rang when the alarms were closed. Its calls have the timeouts of the connection.
 func (as *alarms) await() { as.ringing.Wait() }
 
-// close unsets all alarms. What rings already goes on; see await.
+// close unsets all alarms, and rings at once for what was handed back just now, so that another worker need not
+// find it. What rings goes on; see await. It is safe to call twice.
 func (as *alarms) close() {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	as.closed = true
 	for a := range as.set {
 		a.timer.Stop()
+		if time.Until(a.due) <= soonest {
+			as.ringing.Go(a.ring)
+		}
 	}
 	clear(as.set)
 }

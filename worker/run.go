@@ -125,6 +125,7 @@ func (w *Worker) attempt(ctx context.Context, t tasks.Type, rec opstore.Record, 
 			}
 		}
 	}()
+	ctx = gate.WaitUntil(ctx, w.draining) // Another worker takes the next turn as well.
 	if !t.Kind().Unblocks() {
 		ctx = gate.Bulk(ctx) // A million refreshes must not be felt by a cardholder.
 	}

@@ -150,7 +150,6 @@ func (w *Worker) shutdown(started bool, stopped chan<- struct{}) {
 	defer close(stopped)
 	close(w.draining)
 	w.bell.Release()
-	w.alarms.close()
 	if started {
 		// The leases are kept until the last task has ended: it still writes with them.
 		var servers sync.WaitGroup
@@ -159,6 +158,8 @@ func (w *Worker) shutdown(started bool, stopped chan<- struct{}) {
 		}
 		servers.Wait()
 		w.awaitTasks()
+		// What was handed back is in asynq by now, and for others to take.
+		w.alarms.close()
 		w.alarms.await()
 		w.cancel()
 		w.loops.Wait()

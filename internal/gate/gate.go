@@ -92,8 +92,8 @@ func (g *Gate) Close() error {
 }
 
 // Wait returns nil when one call may be made now. It waits for its turn within the rate; it does not wait
-// for a hold or for the breaker, but returns a *[Refused] at once. Other errors are ctx's, or say that
-// the rate cannot be held because Redis does not answer.
+// for a hold or for the breaker, but returns a *[Refused] at once. Other errors are ctx's, say that the time for
+// waits is over ([WaitUntil]), or that the rate cannot be held because Redis does not answer.
 //
 // Each nil has to be followed by an [Gate.Observe], or, when no call was made after all, by nothing: should
 // that call have been a probe, another is made after ProbeTimeout.

@@ -50,10 +50,18 @@ func newRate(rdb redis.UniversalClient, perSecond float64) *rate {
 	return &rate{rdb: rdb, interval: time.Duration(float64(time.Second) / (perSecond * rateShare))}
 }
 
-// wait returns nil when the caller may make one call. It returns an error when ctx ends first, Redis
-// cannot be used, or refusal, which is asked before each try, is not nil; then no call may be made.
+// wait returns nil when the caller may make one call. It returns an error when ctx ends first or its waits
+// are over, Redis cannot be used, or refusal, which is asked before each try, is not nil; then no call may be made.
+//
+// A moment that was reserved and is not used is lost, and not given back: nobody else can have it too then.
 func (r *rate) wait(ctx context.Context, refusal func() error) error {
+	over := waitsEnd(ctx)
 	for missed := 0; missed < mostMissed; {
+		select {
+		case <-over:
+			return errWaitsEnded
+		default:
+		}
 		if err := refusal(); err != nil {
 			return err
 		}
@@ -71,7 +79,7 @@ func (r *rate) wait(ctx context.Context, refusal func() error) error {
 			moment = asked.Add(max(wait, bulkPause))
 			moment = moment.Add(-rand.N(moment.Sub(asked)/2 + 1))
 		}
-		if err := sleep(ctx, time.Until(moment)); err != nil {
+		if err := sleep(ctx, over, time.Until(moment)); err != nil {
 			return fmt.Errorf("wait for a call within PAYBLR_RATE_LIMIT: %w", err)
 		}
 		if what == turnNone {
@@ -126,7 +134,8 @@ func (r *rate) reserve(ctx context.Context, horizon time.Duration) (what int64, 
 	return v[0], time.Duration(v[1]) * time.Microsecond, nil
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep waits for d. It returns an error when ctx ends or over is closed before that.
+func sleep(ctx context.Context, over <-chan struct{}, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -137,5 +146,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-over:
+		return errWaitsEnded
 	}
 }

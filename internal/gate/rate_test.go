@@ -74,6 +74,39 @@ func TestRate_AWaitEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestRate_AWaitEndsWhenItsCallerStopsAndItsMomentIsNobodys(t *testing.T) {
+	t.Parallel()
+	rdb, _ := redistest.Shared(t)
+	g := newFleet(t, rdb, 1, Config{Rate: 2}).gates[0]
+	first := time.Now()
+	if err := g.Wait(t.Context()); err != nil {
+		t.Fatalf("first call: %v", err)
+	}
+	before := rdb.Get(t.Context(), rateKey).Val()
+	over := make(chan struct{})
+	waited := make(chan error, 1)
+	go func() { waited <- g.Wait(WaitUntil(t.Context(), over)) }()
+	eventually(t, "the second call has a moment", func() bool { return rdb.Get(t.Context(), rateKey).Val() != before })
+	close(over)
+	if err := <-waited; !errors.Is(err, context.Canceled) {
+		t.Errorf("second call, whose caller stops: %v, want %v", err, context.Canceled)
+	}
+	after := rdb.Get(t.Context(), rateKey).Val()
+	if err := g.Wait(WaitUntil(t.Context(), over)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call after its caller has stopped: %v, want %v", err, context.Canceled)
+	}
+	if got := rdb.Get(t.Context(), rateKey).Val(); got != after {
+		t.Error("a call after its caller has stopped took a moment")
+	}
+	if err := g.Wait(t.Context()); err != nil {
+		t.Fatalf("third call: %v", err)
+	}
+	// Two moments of 556 ms; what is left is for the way to Redis.
+	if took := time.Since(first); took < time.Second {
+		t.Errorf("another call came after %s, want the moment after the one that was not used", took)
+	}
+}
+
 func TestRate_HotPathWithoutOneNeedsNeitherRedisNorMemory(t *testing.T) {
 	rdb, _ := redistest.Shared(t)
 	g := newFleet(t, rdb, 1, Config{}).gates[0]
