@@ -216,7 +216,8 @@ func TestScripts_AreSafeToSendTwice(t *testing.T) {
 		g := f.gates[0]
 		f.breakOpen()
 		ask := func() int64 {
-			v, err := probeScript.Run(t.Context(), rdb, []string{stateKey, probeKey}, "p/1", 60_000).Int64Slice()
+			v, err := probeScript.Run(t.Context(), rdb, []string{stateKey, probeKey},
+				"p/1", 60_000, 1000, 15_000, 60_000).Int64Slice()
 			if err != nil {
 				t.Fatalf("probe: %v", err)
 			}

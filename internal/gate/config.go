@@ -56,3 +56,8 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// lengths are the arguments by which the scripts know how long the breaker can stay open, and a hold last.
+func (c Config) lengths() []any {
+	return []any{c.FirstOpen.Milliseconds(), c.LongestOpen.Milliseconds(), c.LongestHold.Milliseconds()}
+}

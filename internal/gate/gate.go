@@ -23,11 +23,15 @@ var (
 )
 
 func script(name string) *redis.Script {
+	return redis.NewScript(scriptFile("prelude") + scriptFile(name))
+}
+
+func scriptFile(name string) string {
 	b, err := scriptFiles.ReadFile("scripts/" + name + ".lua")
 	if err != nil {
 		panic(err) // The files are embedded: a missing one is a broken build.
 	}
-	return redis.NewScript(string(b))
+	return string(b)
 }
 
 // Gate is one process's part of the gate. Make one with [New]; it is safe for concurrent use. Close it
@@ -67,7 +71,7 @@ func New(rdb redis.UniversalClient, cfg Config) *Gate {
 	g.current.Store(&state{})
 	g.seen.slot = g.cfg.Slot
 	if cfg.Rate > 0 {
-		g.rate = newRate(rdb, cfg.Rate)
+		g.rate = newRate(rdb, g.cfg)
 	}
 	g.pubsub = rdb.Subscribe(ctx) // To name the channel here would be to wait for the connection.
 	g.ended.Go(func() { g.follow(ctx) })

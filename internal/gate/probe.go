@@ -30,7 +30,8 @@ func (g *Gate) tryProbe(ctx context.Context) error {
 	id := fmt.Sprintf("%s/%d", g.name, g.probe.count)
 	g.mu.Unlock()
 
-	v, err := probeScript.Run(ctx, g.rdb, []string{stateKey, probeKey}, id, g.cfg.ProbeTimeout.Milliseconds()).Int64Slice()
+	args := append([]any{id, g.cfg.ProbeTimeout.Milliseconds()}, g.cfg.lengths()...)
+	v, err := probeScript.Run(ctx, g.rdb, []string{stateKey, probeKey}, args...).Int64Slice()
 	if err == nil && len(v) != 5 {
 		err = fmt.Errorf("unexpected reply of %d elements", len(v))
 	}

@@ -39,15 +39,17 @@ const (
 type rate struct {
 	rdb      redis.UniversalClient
 	interval time.Duration
+	lengths  []any // for the script
 	// trip is about the shortest round trip to Redis, in ns. A reply that took longer was late by the
 	// difference, as far as one can know.
 	trip atomic.Int64
 }
 
-// newRate returns a limit of perSecond calls, over all limits on the same Redis. perSecond must be
+// newRate returns a limit of cfg.Rate calls a second, over all limits on the same Redis. The rate must be
 // positive. All of them should be given the same; if not, each spaces its own calls by its own.
-func newRate(rdb redis.UniversalClient, perSecond float64) *rate {
-	return &rate{rdb: rdb, interval: time.Duration(float64(time.Second) / (perSecond * rateShare))}
+func newRate(rdb redis.UniversalClient, cfg Config) *rate {
+	interval := time.Duration(float64(time.Second) / (cfg.Rate * rateShare))
+	return &rate{rdb: rdb, interval: interval, lengths: cfg.lengths()}
 }
 
 // wait returns nil when the caller may make one call. It returns an error when ctx ends first or its waits
@@ -123,8 +125,10 @@ func (r *rate) horizon(ctx context.Context) time.Duration {
 }
 
 func (r *rate) reserve(ctx context.Context, horizon time.Duration) (what int64, wait time.Duration, err error) {
-	v, err := reserveScript.Run(ctx, r.rdb, []string{rateKey, stateKey},
-		r.interval.Microseconds(), horizon.Microseconds(), max(longestWait, r.interval).Microseconds()).Int64Slice()
+	args := append([]any{
+		r.interval.Microseconds(), horizon.Microseconds(), max(longestWait, r.interval).Microseconds(),
+	}, r.lengths...)
+	v, err := reserveScript.Run(ctx, r.rdb, []string{rateKey, stateKey}, args...).Int64Slice()
 	if err != nil {
 		return 0, 0, err
 	}

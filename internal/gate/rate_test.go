@@ -124,7 +124,7 @@ func TestRate_HotPathWithoutOneNeedsNeitherRedisNorMemory(t *testing.T) {
 func TestRate_ALateCallTakesAnotherMoment(t *testing.T) {
 	t.Parallel()
 	rdb, _ := redistest.Shared(t)
-	r := newRate(rdb, 1000)
+	r := newRate(rdb, Config{Rate: 1000}.withDefaults())
 	r.trip.Store(int64(time.Microsecond))
 	late := &lateReplies{by: 2 * latest, times: 3}
 	rdb.AddHook(late)
@@ -168,7 +168,7 @@ func (l *lateReplies) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // than what they have reserved.
 func TestRate_BulkGivesWay(t *testing.T) {
 	rdb, _ := redistest.Shared(t)
-	r := newRate(rdb, 10)
+	r := newRate(rdb, Config{Rate: 10}.withDefaults())
 	none := func() error { return nil }
 	ctx, stop := context.WithCancel(t.Context())
 	var (

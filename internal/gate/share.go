@@ -162,7 +162,7 @@ func (g *Gate) follow(ctx context.Context) {
 func (g *Gate) load(ctx context.Context) (state, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	return parseState(readScript.Run(ctx, g.rdb, []string{stateKey}).Int64Slice())
+	return parseState(readScript.Run(ctx, g.rdb, []string{stateKey}, g.cfg.lengths()...).Int64Slice())
 }
 
 // set makes s, which was asked for at sent, the copy, and tells when something changed.

@@ -8,14 +8,10 @@
 --       9 channel  10 id of a probe that ended, or ''  11 'worked', 'failed', 'unclear', or '' without one
 --       12… for each slot with outcomes: its age in slots, calls that went well, calls that failed
 --
--- State: open_until (ms; 0 = closed), level (how often it opened in a row), hold_until (ms).
---
 -- Returns {now, open_until, level, hold_until}.
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local s = redis.call('HMGET', KEYS[1], 'open_until', 'level', 'hold_until')
-local open, level, hold = tonumber(s[1] or '0'), tonumber(s[2] or '0'), tonumber(s[3] or '0')
-local first, longest = tonumber(ARGV[5]), tonumber(ARGV[6])
+local now = now_ms()
+local first, longest, asked, believed = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local open, level, hold = load(KEYS[1], now, first, longest, believed)
 local changed = false
 
 if open > 0 then
@@ -28,7 +24,7 @@ if open > 0 then
       redis.call('DEL', KEYS[2])
     elseif ARGV[11] == 'failed' then
       level = math.min(level + 1, 30)
-      open = now + math.min(longest, first * 2 ^ (level - 1))
+      open = now + opening(level, first, longest)
     else
       open = now + first -- It told nothing, so another is made soon.
     end
@@ -68,7 +64,6 @@ elseif #ARGV > 11 then
   end
 end
 
-local asked, believed = tonumber(ARGV[7]), tonumber(ARGV[8])
 local held = now + math.min(asked, believed)
 if asked > 0 and held > hold then hold, changed = held, true end
 if asked > believed and open < hold then

@@ -3,6 +3,7 @@
 -- KEYS  1 the next free moment, in microseconds since 1970 by the clock of Redis  2 state
 -- ARGV  1 microseconds between two moments  2 the longest wait that is of use, in microseconds
 --       3 the longest wait that is of use to anybody, in microseconds
+--       4 first time to stay open  5 longest  6 longest hold; see the prelude
 --
 -- A next free moment that is further away than anybody reserves is one of before the clock was set back. All
 -- that are taken lie within the longest wait, so it begins after that.
@@ -12,7 +13,8 @@
 --       | {2, wait}: nothing was reserved; the API asked to be left alone for wait µs.
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local hold = tonumber(redis.call('HGET', KEYS[2], 'hold_until') or '0') * 1000
+local _, _, hold = load(KEYS[2], math.floor(now / 1000), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+hold = hold * 1000
 if hold > now then return {2, hold - now} end
 local free = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
 local furthest = now + tonumber(ARGV[3]) + tonumber(ARGV[1])
