@@ -72,6 +72,7 @@ func (w *Worker) recoverOnce(ctx context.Context) error {
 		refs[i] = taskqueue.Ref{Queue: rec.TaskQueue, ID: rec.TaskID}
 	}
 	states, err := taskqueue.States(ctx, w.rdb, refs)
+	w.unbegun.doubt(recs, states, time.Now())
 	errs := []error{unseen, err}
 	later := lookAgain
 	if len(ids) >= recoveryPage {
@@ -110,7 +111,7 @@ func (w *Worker) help(ctx context.Context, id string, rec opstore.Record, state 
 		// Nothing will be sent any more, so there is no need to wait for a task.
 		return w.run(ctx, rec.TaskType, id, rec.Seq)
 	case state == taskqueue.Unknown:
-		return nil // It may be queued; another round will know.
+		return nil // It may be queued, or about to be begun; another round will know.
 	case state == taskqueue.Pending:
 		return w.store.Postpone(ctx, id, rec, later)
 	case state.Comes():

@@ -84,6 +84,65 @@ func TestRecovery_AQueuedTaskIsNotReplaced(t *testing.T) {
 	}
 }
 
+// takenTask accepts an operation whose task was taken by somebody who has not begun it, and waits until recovery
+// would look for it.
+func (r *rig) takenTask(card string) opstore.Accepted {
+	r.t.Helper()
+	ctx := r.t.Context()
+	acc, err := r.store.Accept(ctx, opstore.Request{
+		Kind: tasks.UnblockPIN, Card: publicToken(r.t, card), Lifetime: time.Minute,
+	})
+	if err != nil {
+		r.t.Fatalf("Accept: %v", err)
+	}
+	r.enqueueTask("pin:unblock", tasks.ByReference(acc.ID, 1).Encode(),
+		asynq.Queue(tasks.QueueUnblock), asynq.TaskID(acc.TaskID))
+	const queue = "asynq:{unblock}:"
+	if err := r.rdb.RPopLPush(ctx, queue+"pending", queue+"active").Err(); err != nil {
+		r.t.Fatalf("take the task: %v", err)
+	}
+	if err := r.rdb.HSet(ctx, queue+"t:"+acc.TaskID, "state", "active").Err(); err != nil {
+		r.t.Fatalf("take the task: %v", err)
+	}
+	eventually(r.t, "the operation is due", func() bool {
+		ids, _, err := r.store.Due(ctx, 10)
+		return err == nil && len(ids) == 1
+	})
+	return acc
+}
+
+// Behind a long backlog recovery may look in the very instant in which a task is taken.
+func TestRecovery_ATaskThatWasJustTakenIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	acc := r.takenTask("101")
+	if err := r.idle(&fakeAPI{}).recoverOnce(t.Context()); err != nil {
+		t.Fatalf("recoverOnce: %v", err)
+	}
+	b, err := r.store.Begin(t.Context(), tasks.TypeUnblockPIN, acc.ID, 1, "who took it", opstore.Lease{})
+	if err != nil || b.Outcome != opstore.Go {
+		t.Errorf("Begin by who took it = %s, %v, want go", b.Outcome, err)
+	}
+}
+
+func TestRecovery_ATaskThatWasTakenAndNotBegunIsReplacedInTheEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	acc := r.takenTask("101")
+	w := r.idle(&fakeAPI{})
+	first := time.Now()
+	eventually(t, "the operation has another task", func() bool {
+		if err := w.recoverOnce(t.Context()); err != nil {
+			t.Fatalf("recoverOnce: %v", err)
+		}
+		rec, err := r.store.Get(t.Context(), acc.ID)
+		return err == nil && rec.Seq == 2
+	})
+	if took := time.Since(first); took < beginTime {
+		t.Errorf("the task was replaced %s after it was first found taken, want %s at least", took, beginTime)
+	}
+}
+
 // died leaves an operation as a worker does that dies during its step.
 func (r *rig) died(kind tasks.Kind, card string) string {
 	r.t.Helper()

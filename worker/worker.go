@@ -36,6 +36,7 @@ type Worker struct {
 	leases  *leases
 	bell    *doorbell.Bell
 	alarms  *alarms
+	unbegun unbegun
 
 	draining chan struct{} // closed when the worker begins to stop
 	cancel   context.CancelFunc
