@@ -19,7 +19,8 @@ func (s *Store) acceptKeyed(ctx context.Context, req *Request) (Accepted, error)
 	key := idemKey(req.Key)
 	print := fingerprint(*req)
 	mine := req.ID + " " + print
-	held, err := reserveScript.Run(ctx, s.rdb, []string{key}, mine, IdempotencyWindow.Milliseconds()).Text()
+	number := s.callNumber()
+	held, err := reserveScript.Run(ctx, s.rdb, []string{key}, mine, IdempotencyWindow.Milliseconds(), number).Text()
 	if err != nil {
 		return Accepted{}, fmt.Errorf("reserve the idempotency key: %w", err)
 	}
@@ -34,9 +35,9 @@ func (s *Store) acceptKeyed(ctx context.Context, req *Request) (Accepted, error)
 
 	acc, err := s.accept(ctx, req)
 	if limit := (*LimitError)(nil); errors.As(err, &limit) {
-		// Nothing was accepted, so the key is free again. Left behind it would only keep the key from
-		// being used for another card.
-		if err := releaseScript.Run(ctx, s.rdb, []string{key}, held).Err(); err != nil {
+		// Nothing was accepted, so the key is free again, unless another request has come with it: it may
+		// have been let through. Left behind it would only keep the key from being used for another card.
+		if err := releaseScript.Run(ctx, s.rdb, []string{key}, held, number).Err(); err != nil {
 			return Accepted{}, errors.Join(limit, fmt.Errorf("release the idempotency key: %w", err))
 		}
 	}

@@ -1,10 +1,13 @@
 package opstore
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/cardworker/cardworker/tasks"
 )
@@ -68,7 +71,9 @@ func keyOutlivesACrashBeforeAccept(t *testing.T, f fixture) {
 	req := Request{Kind: tasks.UnblockPIN, Card: card(t), Key: idemKeyOf(t)}
 	bound := NewID(req.Card)
 	binding := bound + " " + fingerprint(req)
-	if err := reserveScript.Run(t.Context(), f.rdb, []string{idemKey(req.Key)}, binding, IdempotencyWindow.Milliseconds()).Err(); err != nil {
+	err := reserveScript.Run(t.Context(), f.rdb, []string{idemKey(req.Key)},
+		binding, IdempotencyWindow.Milliseconds(), "first").Err()
+	if err != nil {
 		t.Fatal(err)
 	}
 	// The first request died here. Two more come with its key.
@@ -121,6 +126,43 @@ func keyIsFreeAfterARefusal(t *testing.T, f fixture) {
 	}
 	if acc := f.accept(Request{Kind: tasks.UnblockPIN, Card: card(t), Key: key}); !acc.Created {
 		t.Error("the key of a refused request is bound")
+	}
+}
+
+// beforeRelease is a client that does something before it releases an idempotency key.
+type beforeRelease struct {
+	redis.UniversalClient
+	do func()
+}
+
+func (b beforeRelease) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	if sha1 == releaseScript.Hash() {
+		b.do()
+	}
+	return b.UniversalClient.EvalSha(ctx, sha1, keys, args...)
+}
+
+// A request that the limit refused must not free a key with which another was accepted meanwhile.
+func keySharedStaysAfterARefusal(t *testing.T, f fixture) {
+	c := card(t)
+	f.with(Config{UnblockLimit: 1}).unblockAndEnd(c, tasks.UnblockPIN)
+	req := Request{Kind: tasks.UnblockPIN, Card: c, Key: idemKeyOf(t), Lifetime: time.Minute}
+	var other Accepted
+	f2 := f.with(Config{UnblockLimit: 2}) // As if an earlier one had just left the window.
+	refused := New(beforeRelease{f.rdb, func() { other = f2.accept(req) }}, Config{UnblockLimit: 1})
+	var limit *LimitError
+	if _, err := refused.Accept(t.Context(), req); !errors.As(err, &limit) {
+		t.Fatalf("Accept = %v, want a LimitError", err)
+	}
+	if !other.Created {
+		t.Fatalf("the other request: %+v, want that it was accepted", other)
+	}
+	f2.done(other.Record, Result{Status: unblocked()})
+	if again := f.accept(req); again.ID != other.ID || again.Created {
+		t.Errorf("the key names %s (Created %v), want %s, which was accepted with it", again.ID, again.Created, other.ID)
+	}
+	if ttl := f.rdb.PTTL(t.Context(), idemKey(req.Key)).Val(); ttl <= IdempotencyWindow-time.Minute || ttl > IdempotencyWindow {
+		t.Errorf("the key is bound for %s, want about %s", ttl, IdempotencyWindow)
 	}
 }
 

@@ -92,18 +92,24 @@ func scriptsAnswerEveryOutcomeOfTheirHeads(t *testing.T, f fixture) {
 		}
 	}
 	key := idemKey(idemKeyOf(t))
-	simple("release", int64(0), []string{key}, "one")
-	simple("reserve", "one", []string{key}, "one", 60_000)
-	simple("reserve", "one", []string{key}, "two", 60_000)
-	simple("release", int64(0), []string{key}, "two")
-	simple("reserve", "one", []string{key}, "two", 60_000)
-	simple("release", int64(1), []string{key}, "one")
-	simple("reserve", "two", []string{key}, "two", 60_000)
-	simple("rebind", int64(1), []string{key}, "two", 60_000)
-	simple("rebind", int64(0), []string{key}, "three", 60_000)
-	simple("release", int64(1), []string{key}, "two")
-	simple("rebind", int64(1), []string{key}, "three", 60_000)
-	simple("reserve", "three", []string{key}, "two", 60_000)
+	const one, two, three = "one o", "two t", "three t"
+	simple("release", int64(0), []string{key}, one, "n1")
+	simple("reserve", one, []string{key}, one, 60_000, "n1")
+	simple("reserve", one, []string{key}, one, 60_000, "n1") // The command is repeated: its reply was lost.
+	simple("release", int64(0), []string{key}, two, "n1")
+	simple("release", int64(0), []string{key}, one, "n2")
+	simple("release", int64(1), []string{key}, one, "n1")
+	simple("reserve", two, []string{key}, two, 60_000, "n2")
+	simple("release", int64(0), []string{key}, one, "n1")
+	simple("rebind", int64(1), []string{key}, two, 60_000)
+	simple("rebind", int64(0), []string{key}, three, 60_000)
+	simple("reserve", two, []string{key}, three, 60_000, "n3")
+	simple("reserve", two, []string{key}, three, 60_000, "n3")
+	simple("release", int64(0), []string{key}, two, "n2")
+	f.rdb.Del(t.Context(), key)
+	simple("rebind", int64(1), []string{key}, three, 60_000)
+	simple("reserve", three, []string{key}, two, 60_000, "n2")
+	simple("release", int64(0), []string{key}, three, "n2")
 	if ttl := f.rdb.PTTL(t.Context(), key).Val(); ttl <= 0 || ttl > time.Minute {
 		t.Errorf("a binding that was put back stays for %s, want a minute", ttl)
 	}

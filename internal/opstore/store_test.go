@@ -28,6 +28,7 @@ var facts = map[string]func(*testing.T, fixture){
 	"KeyOutlivesACrashBeforeAccept":         keyOutlivesACrashBeforeAccept,
 	"KeyThatJoinedStaysWithWhatItJoined":    keyThatJoinedStaysWithWhatItJoined,
 	"KeyIsFreeAfterARefusal":                keyIsFreeAfterARefusal,
+	"KeySharedStaysAfterARefusal":           keySharedStaysAfterARefusal,
 	"KeyKeepsItsRecord":                     keyKeepsItsRecord,
 	"BeginTakesTheLeaseOnce":                beginTakesTheLeaseOnce,
 	"BeginConcurrentlyGivesOneLease":        beginConcurrentlyGivesOneLease,

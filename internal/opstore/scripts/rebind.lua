@@ -6,7 +6,7 @@
 --
 -- Returns 1 when it was done, 0 when the key is bound to something else.
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
+if held and (string.match(held, '^(%S+ %S+) %S+$') or held) ~= ARGV[1] then return 0 end
 if held then
   redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
 else
