@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/cardworker/cardworker/internal/gate"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -32,6 +33,13 @@ func checkRights(ctx context.Context, rdb redis.UniversalClient) error {
 	// The first shard stands for all, which one pattern allows.
 	if err := rdb.ZRem(ctx, "cardworker:{cw00}:leased", "").Err(); forbidden(err) {
 		return fmt.Errorf("lease operations: %w", err)
+	}
+	keys, heard := gate.Touch(ctx, rdb, writeTimeout)
+	if forbidden(keys) {
+		return fmt.Errorf("share the rate and the circuit breaker: %w", keys)
+	}
+	if forbidden(heard) {
+		return fmt.Errorf("hear of the circuit breaker: %w", heard)
 	}
 	sub := rdb.Subscribe(ctx, "asynq:cancel")
 	_, err := sub.ReceiveTimeout(ctx, writeTimeout)

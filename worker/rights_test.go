@@ -15,6 +15,9 @@ func TestStart_IsRefusedToAUserWhoMayNotWork(t *testing.T) {
 		"reads asynq":               {"~asynq:*", "~cardworker:*", "&*", "+@all", "-lrem", "-zrem"},
 		"puts tasks into queues":    {"~asynq:{confirm}:pending", "~asynq:{unblock}:pending", "~asynq:{refresh}:pending", "~cardworker:*", "&*", "+@all"},
 		"sees no operations":        {"~asynq:*", "&*", "+@all"},
+		"shares no rate":            {"~asynq:*", "~cardworker:{cw??}:*", "&*", "+@all"},
+		"shares a rate alone":       {"~asynq:*", "~cardworker:{cw??}:*", "~cardworker:{gate}:rate", "&*", "+@all"},
+		"hears of no breaker":       {"~*", "resetchannels", "&asynq:cancel", "&cardworker:bell:*", "&cardworker:{cw*", "+@all"},
 		"may not hear of anything":  {"~*", "resetchannels", "+@all"},
 		"may not run scripts":       {"~*", "&*", "+@all", "-@scripting"},
 		"works on some queues only": {"~asynq:{unblock}:*", "~cardworker:*", "&*", "+@all"},
@@ -65,8 +68,15 @@ func TestStart_TheCheckOfRightsLeavesNothingAndLetsWorkersStart(t *testing.T) {
 		if err := r.rdb.LPush(t.Context(), active, "held").Err(); err != nil {
 			t.Fatal(err)
 		}
+		const rate, state = "cardworker:{gate}:rate", "cardworker:{gate}:state"
+		if err := r.rdb.Set(t.Context(), rate, "1", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
 		if err := checkRights(t.Context(), r.rdb); err != nil {
 			t.Errorf("checkRights = %v, want nil", err)
+		}
+		if got, n := r.rdb.Get(t.Context(), rate).Val(), r.rdb.Exists(t.Context(), state).Val(); got != "1" || n != 0 {
+			t.Errorf("the next moment of the rate is %q and there are %d states, want 1 and none as before", got, n)
 		}
 		if n, m := r.rdb.ZCard(t.Context(), lease).Val(), r.rdb.LLen(t.Context(), active).Val(); n != 1 || m != 1 {
 			t.Errorf("there are %d leases and %d active tasks, want one of each as before", n, m)
