@@ -177,6 +177,16 @@ func TestCompose_EachServiceIsAUserOfItsOwnInRedis(t *testing.T) {
 	}
 }
 
+// TestCompose_ProducerTakesTheDurabilityOfTheCaller: it is what accepts here.
+func TestCompose_ProducerTakesTheDurabilityOfTheCaller(t *testing.T) {
+	t.Parallel()
+	for want, set := range map[string][]string{"memory": nil, "disk": {"ACCEPT_DURABILITY=disk"}} {
+		if got := variable(t, service(t, load(t, set...), "producer"), "ACCEPT_DURABILITY"); got != want {
+			t.Errorf("with %v the producer has %q, want %q", set, got, want)
+		}
+	}
+}
+
 // variable returns an environment variable of a service.
 func variable(t testing.TB, s types.ServiceConfig, name string) string {
 	t.Helper()

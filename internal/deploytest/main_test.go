@@ -23,9 +23,10 @@ func TestMain(m *testing.M) {
 const root = "../.."
 
 // load reads docker-compose.yml as docker compose does, with an environment of its own.
-func load(t testing.TB) *types.Project {
+func load(t testing.TB, environ ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithWorkingDirectory(root), cli.WithProfiles([]string{"*"}))
+	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")},
+		cli.WithWorkingDirectory(root), cli.WithProfiles([]string{"*"}), cli.WithEnv(environ))
 	if err != nil {
 		t.Fatalf("docker-compose.yml: %v", err)
 	}
