@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -41,14 +42,35 @@ func checkRedis(ctx context.Context, conn *redisconn.Conn, log logrus.FieldLogge
 	return nil
 }
 
-// redisWarnings says, each time that it is asked, which settings of Redis are risky: they can be changed while
-// it runs. What is wrong with Redis otherwise is for others to say.
-func redisWarnings(conn *redisconn.Conn) func(context.Context) []string {
+// warningsAge is how old the warnings of Redis may be. /readyz is asked every second by some, and INFO is long.
+const warningsAge = 5 * time.Second
+
+// redisWarnings says which settings of Redis are risky, and looks again once what it knows is as old as age: they
+// can be changed while Redis runs. What is wrong with Redis otherwise is for others to say. The function is safe for
+// concurrent use.
+func redisWarnings(conn *redisconn.Conn, age time.Duration) func(context.Context) []string {
+	var (
+		mu    sync.Mutex
+		known []string
+		asOf  time.Time
+	)
 	return func(ctx context.Context) []string {
-		warnings, _ := conn.Check(ctx)
+		mu.Lock()
+		last, at := known, asOf
+		mu.Unlock()
+		now := time.Now()
+		if !at.IsZero() && now.Sub(at) < age {
+			return last
+		}
+		warnings, err := conn.Check(ctx)
 		var out []string
 		for _, w := range warnings {
 			out = append(out, fmt.Sprintf("Redis setting %s", w))
+		}
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			known, asOf = out, now
 		}
 		return out
 	}

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/cardworker/cardworker/internal/redisconn"
 	"github.com/cardworker/cardworker/internal/redistest"
 	"github.com/cardworker/cardworker/tasks"
 )
@@ -194,4 +197,68 @@ func unusedAddr(t testing.TB) string {
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	return lines[len(lines)-1]
+}
+
+// countCommands counts commands by their names.
+type countCommands struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (*countCommands) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*countCommands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (c *countCommands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.mu.Lock()
+		c.n[cmd.Name()]++
+		c.mu.Unlock()
+		return next(ctx, cmd)
+	}
+}
+
+func TestRedisWarnings_AreAskedForNowAndThen(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--appendonly", "yes")
+	conn, err := redisconn.Open(server.URL(), redisconn.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	count := &countCommands{n: map[string]int{}}
+	conn.Client.AddHook(count)
+	seldom, always := redisWarnings(conn, time.Hour), redisWarnings(conn, 0)
+	for range 10 {
+		if got := seldom(t.Context()); len(got) != 0 {
+			t.Errorf("warnings %q, want none", got)
+		}
+	}
+	if count.n["info"] != 1 || count.n["ping"] != 1 {
+		t.Errorf("ten times it took %v, want one INFO in all", count.n)
+	}
+	if err := server.Client(t).ConfigSet(t.Context(), "appendonly", "no").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if old, fresh := seldom(t.Context()), always(t.Context()); len(old) != 0 || len(fresh) != 1 {
+		t.Errorf("after a change: %q for an hour and %q at once, want none and one", old, fresh)
+	}
+	// What could not be had is asked for again.
+	server.Kill()
+	gone := redisWarnings(conn, time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	before := count.n["ping"]
+	for range 2 {
+		gone(ctx)
+	}
+	if got := count.n["ping"] - before; got != 2 {
+		t.Errorf("without Redis it was asked %d times, want twice", got)
+	}
 }

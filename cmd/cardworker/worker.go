@@ -106,7 +106,7 @@ func runWorker(ctx context.Context, p program) (err error) {
 	if err != nil {
 		return &exit{exitError, err}
 	}
-	stopHTTP, err := serveHealth(s, reg, telemetry.Health{Ready: w.Ready, Warnings: redisWarnings(conn)}, log)
+	stopHTTP, err := serveHealth(s, reg, telemetry.Health{Ready: w.Ready, Warnings: redisWarnings(conn, warningsAge)}, log)
 	if err != nil {
 		return errors.Join(err, w.Stop(context.WithoutCancel(ctx)))
 	}
