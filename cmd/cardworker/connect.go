@@ -108,13 +108,13 @@ func openProducer(ctx context.Context, p program) (*producer, error) {
 
 func (p *producer) Close() error { return errors.Join(p.Client.Close(), p.conn.Close()) }
 
-// explain makes an error of Redis one that says what to do.
-func (p *producer) explain(err error) error {
+// explain makes an error of Redis, in what was done under ctx, one that says what to do.
+func (p *producer) explain(ctx context.Context, err error) error {
 	if errors.Is(err, enqueue.ErrNotDurable) {
 		return fmt.Errorf("%w: ACCEPT_DURABILITY: %w", enqueue.ErrQueueUnavailable, cause(err))
 	}
 	if errors.Is(err, enqueue.ErrQueueUnavailable) && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: %w", enqueue.ErrQueueUnavailable, p.conn.Explain(cause(err)))
+		return fmt.Errorf("%w: %w", enqueue.ErrQueueUnavailable, p.conn.Explain(ctx, cause(err)))
 	}
 	return err
 }

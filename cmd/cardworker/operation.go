@@ -39,7 +39,7 @@ func newOperationGet(p program) *cobra.Command {
 		defer cancel()
 		op, err := client.Get(ctx, id)
 		if err != nil {
-			return client.explain(err)
+			return client.explain(ctx, err)
 		}
 		return errors.Join(pr.operation(op, op), outcome(op))
 	})
@@ -65,7 +65,7 @@ only what can be seen in it counts as a change.`,
 			case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil && last.ID != "" && !errors.Is(err, enqueue.ErrQueueUnavailable):
 				return &exit{exitWaiting, fmt.Errorf("not done after %s; %s", short(timeout), goesOn(last))}
 			case err != nil:
-				return client.explain(err)
+				return client.explain(ctx, err)
 			}
 			last = op
 			if err := write(op); err != nil {
@@ -91,7 +91,7 @@ its card.`,
 		defer cancel()
 		op, err := client.Retry(retry, id)
 		if err != nil {
-			return client.explain(err)
+			return client.explain(retry, err)
 		}
 		if !wait.wait {
 			return pr.operation(op, op)

@@ -217,7 +217,7 @@ func ask(ctx context.Context, p program, client *producer, w waiting, kind tasks
 	defer cancel()
 	acc, err := client.Accept(accept, kind, token, opts...)
 	if err != nil {
-		return answer{err: client.explain(err)}
+		return answer{err: client.explain(accept, err)}
 	}
 	if w.wait {
 		quiet := p

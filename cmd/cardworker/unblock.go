@@ -67,7 +67,7 @@ func askOne(ctx context.Context, p program, client *producer, pr printer, w wait
 	defer cancel()
 	acc, err := client.Accept(accept, kind, token, opts...)
 	if err != nil {
-		return client.explain(err)
+		return client.explain(accept, err)
 	}
 	if acc.Joined {
 		_, _ = fmt.Fprintln(p.stderr, "joined an operation that is under way for this card")

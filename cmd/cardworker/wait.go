@@ -70,7 +70,7 @@ func (w waiting) follow(ctx context.Context, p program, client *producer, op tas
 			return op, &exit{exitError, fmt.Errorf("interrupted; the operation goes on; follow it with: cardworker operation watch %s", op.ID)}
 		case err != nil:
 			// It was accepted, and whoever asked should know as what.
-			return op, fmt.Errorf("wait for %s: %w", op.ID, client.explain(err))
+			return op, fmt.Errorf("wait for %s: %w", op.ID, client.explain(ctx, err))
 		}
 		op = now
 		show(op)

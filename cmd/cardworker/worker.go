@@ -115,7 +115,7 @@ func runWorker(ctx context.Context, p program) (err error) {
 	defer checks.Wait()
 	checks.Go(func() { warnWithoutToken(ctx, api, log) })
 	if err := w.Run(ctx); err != nil {
-		return &exit{exitError, conn.Explain(err)}
+		return &exit{exitError, conn.Explain(ctx, err)}
 	}
 	return nil
 }

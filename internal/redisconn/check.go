@@ -32,13 +32,13 @@ func (w Warning) String() string {
 // pinged.
 func (c *Conn) Check(ctx context.Context) ([]Warning, error) {
 	if c.Embedded {
-		return nil, c.Explain(c.Client.Ping(ctx).Err())
+		return nil, c.Explain(ctx, c.Client.Ping(ctx).Err())
 	}
 	if err := c.CheckSentinels(ctx); err != nil {
 		return nil, err
 	}
 	warnings, err := Check(ctx, c.Client)
-	return warnings, c.Explain(err)
+	return warnings, c.Explain(ctx, err)
 }
 
 // Check pings the server, or every master of a cluster, and reads INFO. The error is an *Error:

@@ -122,7 +122,7 @@ func TestConn_DeadlineOfTheContextHolds(t *testing.T) {
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("a command with 50ms left took %v", took)
 	}
-	if got := redisconn.KindOf(conn.Explain(err)); got != redisconn.Timeout {
+	if got := redisconn.KindOf(conn.Explain(ctx, err)); got != redisconn.Timeout {
 		t.Errorf("KindOf(%v) = %v, want %v", err, got, redisconn.Timeout)
 	}
 }

@@ -68,13 +68,14 @@ func Explain(err error, rawURL string) error {
 	return explain(err, Redact(rawURL))
 }
 
-// Explain is the function of that name with the URL of this connection. When a TLS connection was cut it asks the
-// server why, which takes two seconds at most.
-func (c *Conn) Explain(err error) error {
+// Explain is the function of that name with the URL of this connection, for an error of what was done under ctx. When
+// a TLS connection was cut it asks the server why. That takes two seconds at most and no longer than ctx lasts, but for
+// the half second that an answer is worth in any case; a cancelled ctx asks nothing.
+func (c *Conn) Explain(ctx context.Context, err error) error {
 	explained := explain(err, c.String())
 	var e *Error
 	if errors.As(explained, &e) && e.Kind == Disconnected {
-		if said := c.alert(); said != nil {
+		if said := c.alert(ctx); said != nil {
 			return explain(said, c.String())
 		}
 	}

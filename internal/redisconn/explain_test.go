@@ -102,7 +102,7 @@ func TestExplain_WriteRefusedByARealServer(t *testing.T) {
 			"command": conn.Client.Set(t.Context(), "k", "v", 0).Err(),
 			"script":  set.Run(t.Context(), conn.Client, []string{"k"}, "v").Err(),
 		} {
-			explained := conn.Explain(err)
+			explained := conn.Explain(t.Context(), err)
 			if got := redisconn.KindOf(explained); got != test.want {
 				t.Errorf("%s, %s: kind of %v = %v, want %v", test.name, how, err, got, test.want)
 			}

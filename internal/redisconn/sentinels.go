@@ -32,7 +32,7 @@ func (c *Conn) CheckSentinels(ctx context.Context) error {
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return err
 	}
-	return c.Explain(&Error{Kind: NoPrimary, Err: errors.Join(errs...), detail: complaints(c.target.addrs, errs)})
+	return c.Explain(ctx, &Error{Kind: NoPrimary, Err: errors.Join(errs...), detail: complaints(c.target.addrs, errs)})
 }
 
 // askSentinel asks one sentinel for the primary.
