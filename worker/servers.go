@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -34,6 +35,10 @@ type server struct {
 	tasks *doorbell.Handful
 	jobs  chan job // to a goroutine that has none
 	ended chan struct{}
+
+	share   *doorbell.Share
+	drain   time.Duration             // how long running tasks have when it stops
+	stopped atomic.Pointer[time.Time] // when it began to stop
 }
 
 // job is a task on its way to a goroutine that runs it.
@@ -62,8 +67,12 @@ func keptForUnblocks(places int) int { return min(places-1, max(1, places/8)) }
 
 // newServer returns a server of the queues, the most urgent first.
 func newServer(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger, role string, share *doorbell.Share, queues ...string) *server {
-	s := &server{rdb: cfg.Connect("asynq-" + role), jobs: make(chan job), ended: make(chan struct{})}
-	s.tasks = doorbell.NewHandful(uncancelled{coalesce.New(s.rdb)}, share, bell.Released(), queues...)
+	s := &server{
+		rdb: cfg.Connect("asynq-" + role), jobs: make(chan job), ended: make(chan struct{}),
+		share: share, drain: cfg.ShutdownTimeout,
+	}
+	repeats := &uncancelled{UniversalClient: coalesce.New(s.rdb), last: s.onlyRepeats}
+	s.tasks = doorbell.NewHandful(repeats, share, bell.Released(), queues...)
 	s.Server = asynq.NewServerFromRedisClient(bell.Client(s.tasks, queues...), asynq.Config{
 		BaseContext:              s.begin,
 		ErrorHandler:             asynq.ErrorHandlerFunc(func(ctx context.Context, _ *asynq.Task, _ error) { leave(ctx) }),
@@ -139,6 +148,8 @@ func leave(ctx context.Context) {
 
 // stop takes no more tasks, returns those that no handler has got, and waits for the running ones.
 func (s *server) stop(log logrus.FieldLogger) {
+	now := time.Now()
+	s.stopped.Store(&now)
 	s.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
@@ -147,6 +158,12 @@ func (s *server) stop(log logrus.FieldLogger) {
 	}
 	s.Shutdown()
 	close(s.ended)
+}
+
+// onlyRepeats reports whether nothing is left of a server that stops but to repeat writes that have failed.
+func (s *server) onlyRepeats() bool {
+	at := s.stopped.Load()
+	return at != nil && (s.share.Idle() || time.Since(*at) > s.drain)
 }
 
 // priorities gives the queues asynq's priorities, highest first.
@@ -163,33 +180,6 @@ func priorities(queues []string) map[string]int {
 func isFailure(err error) bool {
 	var r *retryLater
 	return !errors.As(err, &r) || !r.free
-}
-
-// uncancelled repairs a defect of asynq: when the write that ends a task fails once, asynq repeats it under
-// a context that it has cancelled itself, so the repeat cannot succeed and the task runs again a minute
-// later. It stands in front of clients that only asynq uses; all such writes are scripts.
-type uncancelled struct{ redis.UniversalClient }
-
-const uncancelTimeout = 3 * time.Second
-
-func (u uncancelled) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
-	ctx, cancel := uncancel(ctx)
-	defer cancel()
-	return u.UniversalClient.EvalSha(ctx, sha1, keys, args...)
-}
-
-func (u uncancelled) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	ctx, cancel := uncancel(ctx)
-	defer cancel()
-	return u.UniversalClient.Eval(ctx, script, keys, args...)
-}
-
-// uncancel gives a context that was cancelled some more time.
-func uncancel(ctx context.Context) (context.Context, context.CancelFunc) {
-	if !errors.Is(ctx.Err(), context.Canceled) {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(context.WithoutCancel(ctx), uncancelTimeout)
 }
 
 // asynqLog is the logger that asynq gets. Its Fatal must not end the process: who runs the worker decides

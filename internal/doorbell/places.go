@@ -39,6 +39,14 @@ func (s *Share) Free() int {
 	return s.free()
 }
 
+// Idle reports whether no server has a place.
+func (s *Share) Idle() bool {
+	s.places.mu.Lock()
+	defer s.places.mu.Unlock()
+	return s.places.busy == 0
+}
+
+// free is Free under the lock.
 func (s *Share) free() int {
 	for _, before := range s.places.shares {
 		if before == s {
