@@ -8,6 +8,7 @@ import (
 
 	"github.com/cardworker/cardworker/internal/failpoint"
 	"github.com/cardworker/cardworker/internal/opstore"
+	"github.com/cardworker/cardworker/internal/spans"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -104,10 +105,16 @@ func (c *Client) Accept(ctx context.Context, kind tasks.Kind, publicToken string
 	if err := errors.Join(req.errs...); err != nil {
 		return Accepted{}, fmt.Errorf("%w: %w", ErrInvalidArgument, err)
 	}
+	ctx, span := c.startAccept(ctx, kind)
+	defer span.End()
+	req.Traceparent = spans.Traceparent(ctx)
 	acc, err := c.store.Accept(ctx, req.Request)
 	if err != nil {
-		return Accepted{}, admissionError(err)
+		err = admissionError(err)
+		refused(span, err)
+		return Accepted{}, err
 	}
+	accepted(span, acc)
 	failpoint.Hit(failpoint.AfterAccept)
 	// A repeated request finds its operation recorded. Should the task be missing, because the first
 	// request died in between, this puts it there; if it exists the call changes nothing.

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cardworker/cardworker/internal/coalesce"
 	"github.com/cardworker/cardworker/internal/opstore"
+	"github.com/cardworker/cardworker/internal/spans"
 	"github.com/cardworker/cardworker/internal/taskqueue"
 	"github.com/cardworker/cardworker/tasks"
 )
@@ -75,6 +77,7 @@ type Client struct {
 	store   *opstore.Store
 	queue   *taskqueue.Client
 	watcher *opstore.Watcher
+	tracer  trace.Tracer
 }
 
 // New returns a client on rdb, which stays the caller's to close, after the client. It does not connect
@@ -91,7 +94,9 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 	store := opstore.New(rdb, opstore.Config{
 		UnblockLimit: cfg.UnblockLimit, ResultTTL: cfg.ResultTTL, Durability: opstore.Durability(cfg.Durability),
 	})
-	return &Client{cfg: cfg, store: store, queue: taskqueue.New(rdb), watcher: store.NewWatcher()}, nil
+	return &Client{
+		cfg: cfg, store: store, queue: taskqueue.New(rdb), watcher: store.NewWatcher(), tracer: spans.Tracer("enqueue"),
+	}, nil
 }
 
 // Close ends all waits with an error and closes the connection they share.
@@ -117,10 +122,15 @@ func (c *Client) Retry(ctx context.Context, id string) (tasks.Operation, error) 
 	if err != nil {
 		return tasks.Operation{}, admissionError(err)
 	}
+	ctx, span := c.startRetry(ctx, rec)
+	defer span.End()
 	rec, err = c.store.Redrive(ctx, id, c.expiry(rec.Kind))
 	if err != nil {
-		return tasks.Operation{}, admissionError(err)
+		err = admissionError(err)
+		refused(span, err)
+		return tasks.Operation{}, err
 	}
+	asked(span, "retry", rec)
 	c.dispatch(ctx, rec)
 	return rec.Operation(), nil
 }

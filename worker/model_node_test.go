@@ -13,6 +13,7 @@ import (
 	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/model"
 	"github.com/cardworker/cardworker/internal/opstore"
+	"github.com/cardworker/cardworker/internal/spans"
 	"github.com/cardworker/cardworker/internal/taskqueue"
 )
 
@@ -79,7 +80,7 @@ func (w *world) newWorker(name string) *node {
 	p.worker = &Worker{
 		cfg: cfg, log: cfg.Log, name: name, rdb: p.rdb, draining: make(chan struct{}),
 		store: opstore.New(p.rdb, opstore.Config{Lease: cfg.Lease}), queue: taskqueue.New(p.rdb),
-		alarms: newAlarms(p.rdb, cfg.Log),
+		alarms: newAlarms(p.rdb, cfg.Log), tracer: spans.Tracer("worker"),
 	}
 	p.worker.leases = newLeases(p.worker.store, cfg.Lease, cfg.Log, func() {})
 	go p.worker.leases.keep(p.ctx)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cardworker/cardworker/internal/failpoint"
 	"github.com/cardworker/cardworker/internal/opstore"
+	"github.com/cardworker/cardworker/internal/spans"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -55,6 +56,7 @@ func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) (err error) 
 	w.cfg.Metrics.inFlight.Inc()
 	defer w.cfg.Metrics.inFlight.Dec()
 
+	ctx = spans.WithRemote(ctx, task.Headers()[spans.Header])
 	failpoint.Hit(failpoint.AfterDequeue)
 	// Routing is by exact match: asynq's own ServeMux matches prefixes.
 	t := tasks.Type(task.Type())
@@ -108,6 +110,7 @@ func (w *Worker) adopt(ctx context.Context, t tasks.Type, task *asynq.Task, p ta
 		Kind: kind, Card: card, Key: p.IdempotencyKey, Lifetime: w.cfg.expiry(kind),
 		Reason: p.Reason, UpdatedBy: p.UpdatedBy,
 		ID: opstore.DerivedID(card, queue, taskID), TaskQueue: queue, TaskID: taskID,
+		Traceparent: spans.Traceparent(ctx),
 	}
 	if p.ExpiresAt != nil {
 		if req.Expires = *p.ExpiresAt; time.Until(req.Expires) > tasks.MaxExpiry+clockSlack {
@@ -124,6 +127,7 @@ func (w *Worker) adopt(ctx context.Context, t tasks.Type, task *asynq.Task, p ta
 	}
 	w.tellOperation(task, acc.ID)
 	if acc.TaskID != taskID || acc.TaskQueue != queue {
+		w.traceJoined(ctx, acc)
 		return nil // It joined another operation, or was superseded.
 	}
 	return w.run(ctx, t, acc.ID, acc.Seq)

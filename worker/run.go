@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/cardworker/cardworker/internal/failpoint"
 	"github.com/cardworker/cardworker/internal/gate"
 	"github.com/cardworker/cardworker/internal/opstore"
@@ -61,6 +63,9 @@ func (w *Worker) run(ctx context.Context, t tasks.Type, id string, seq int64) er
 			var release func()
 			ctx, release = w.leases.hold(ctx, b.Lease, sent)
 			defer release()
+			var span trace.Span
+			ctx, span = w.startSpan(ctx, t, b, sent)
+			defer span.End()
 		}
 		held = b.Lease
 		if b.Outcome == opstore.Early {
@@ -94,6 +99,7 @@ func (w *Worker) step(ctx context.Context, t tasks.Type, b opstore.Begun, sent t
 	}
 	took := time.Since(sent)
 	w.observe(t, b, v, took)
+	traceAttempt(trace.SpanFromContext(ctx), b, v)
 
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()

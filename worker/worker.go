@@ -12,10 +12,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/cardworker/cardworker/internal/coalesce"
 	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/internal/opstore"
+	"github.com/cardworker/cardworker/internal/spans"
 	"github.com/cardworker/cardworker/internal/taskqueue"
 	"github.com/cardworker/cardworker/tasks"
 )
@@ -37,6 +39,7 @@ type Worker struct {
 	bell    *doorbell.Bell
 	alarms  *alarms
 	unbegun unbegun
+	tracer  trace.Tracer
 
 	draining chan struct{} // closed when the worker begins to stop
 	cancel   context.CancelFunc
@@ -56,7 +59,7 @@ func New(cfg Config) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	w := &Worker{cfg: cfg, log: cfg.Log, name: uniqueName(), draining: make(chan struct{})}
+	w := &Worker{cfg: cfg, log: cfg.Log, name: uniqueName(), draining: make(chan struct{}), tracer: spans.Tracer("worker")}
 	rdb := cfg.Connect("worker")
 	w.rdb = coalesce.New(rdb)
 	w.store = opstore.New(w.rdb, opstore.Config{UnblockLimit: cfg.UnblockLimit, ResultTTL: cfg.ResultTTL, Lease: cfg.Lease})

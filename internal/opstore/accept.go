@@ -21,6 +21,9 @@ type Request struct {
 	// Reason and UpdatedBy go to the API with an unblock.
 	Reason, UpdatedBy string
 
+	// Traceparent is the context of the trace that the operation shall belong to, or "".
+	Traceparent string
+
 	// ID, TaskQueue and TaskID are set when the task exists already (a self-contained one). Otherwise a
 	// fresh id is made and the task is the caller's to enqueue.
 	ID, TaskQueue, TaskID string
@@ -100,12 +103,20 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		keep = IdempotencyWindow.Milliseconds()
 	}
 	shard := req.Card.Shard()
-	rep, err := runScript(ctx, s.rdb, acceptScript,
-		[]string{opKey(req.ID), lockKey(req.Card, req.Kind), limitKey(req.Card, req.Kind), waitingKey(shard, req.Kind), auditKey(shard), joinedKey(req.ID)},
+	args := []any{
 		req.ID, string(req.Kind), req.Card.Reveal(), req.Lifetime.Milliseconds(), expires,
 		req.Reason, req.UpdatedBy, limit, LimitWindow.Milliseconds(),
 		string(first), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
-		opPrefix(shard), keep, s.auditKeep())
+		opPrefix(shard), keep, s.auditKeep(),
+	}
+	if req.Traceparent != "" {
+		args = append(args, fieldNames[fieldTraceparent], req.Traceparent)
+	}
+	keys := []string{
+		opKey(req.ID), lockKey(req.Card, req.Kind), limitKey(req.Card, req.Kind), waitingKey(shard, req.Kind),
+		auditKey(shard), joinedKey(req.ID),
+	}
+	rep, err := runScript(ctx, s.rdb, acceptScript, keys, args...)
 	if err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)
 	}
@@ -130,5 +141,6 @@ func created(req Request, first tasks.Type, now, expires time.Time) Record {
 		ID: req.ID, Kind: req.Kind, Token: req.Card, State: tasks.Accepted,
 		Created: now, Updated: now, Expires: expires, Reason: req.Reason, UpdatedBy: req.UpdatedBy,
 		Version: 1, Seq: 1, TaskType: first, TaskQueue: req.TaskQueue, TaskID: req.TaskID,
+		Traceparent: req.Traceparent,
 	}
 }

@@ -42,6 +42,27 @@ func acceptRecordsTheRequest(t *testing.T, f fixture) {
 	}
 }
 
+func acceptKeepsTheTraceThereIs(t *testing.T, f fixture) {
+	const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	const other = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01"
+	c := card(t)
+	acc := f.accept(Request{Kind: tasks.UnblockPIN, Card: c, Traceparent: traceparent})
+	if got := f.get(acc.ID).Traceparent; acc.Traceparent != traceparent || got != traceparent {
+		t.Errorf("Traceparent is %q as accepted and %q as read, want %q", acc.Traceparent, got, traceparent)
+	}
+	joined := f.accept(Request{Kind: tasks.UnblockPIN, Card: c, Traceparent: other})
+	if joined.Traceparent != traceparent {
+		t.Errorf("a request that joins gets the trace %q, want that of the operation, %q", joined.Traceparent, traceparent)
+	}
+	b := f.begun(acc.Record, Lease{}, Go)
+	if b.Record.Traceparent != traceparent {
+		t.Errorf("the worker is told of trace %q, want %q", b.Record.Traceparent, traceparent)
+	}
+	if untraced := f.open(tasks.UnblockPIN); f.rdb.HExists(t.Context(), opKey(untraced.ID), "traceparent").Val() {
+		t.Error("the record of an operation without a trace has a field for it")
+	}
+}
+
 func acceptJoinsTheOpenOperation(t *testing.T, f fixture) {
 	c := card(t)
 	first := f.accept(Request{Kind: tasks.UnblockPIN, Card: c})

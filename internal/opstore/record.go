@@ -52,6 +52,8 @@ type Record struct {
 	Tries     int        // of the current step, this one included
 	Reads     int        // confirming reads that said blocked
 	LastCode  tasks.Code // of the newest failed attempt
+	// Traceparent is the context of the trace that the operation belongs to, "" when it belongs to none.
+	Traceparent string
 }
 
 // Operation returns what a backend may see of the record.
@@ -99,6 +101,7 @@ const (
 	fieldCreated
 	fieldReason
 	fieldUpdatedBy
+	fieldTraceparent // there only when the operation belongs to a trace
 	fieldStatus
 	fieldObserved
 	fieldError
@@ -111,7 +114,7 @@ var fieldNames = [fieldCount]string{
 	fieldAttempts: "attempts", fieldReads: "reads", fieldNext: "next_ms", fieldAccepted: "accepted_ms",
 	fieldLastCode: "last_code", fieldRun: "run", fieldExpires: "expires_ms", fieldTaskType: "task_type",
 	fieldTaskQueue: "task_queue", fieldTaskID: "task_id", fieldID: "id", fieldKind: "kind", fieldToken: "token",
-	fieldCreated: "created_ms", fieldReason: "reason", fieldUpdatedBy: "updated_by",
+	fieldCreated: "created_ms", fieldReason: "reason", fieldUpdatedBy: "updated_by", fieldTraceparent: "traceparent",
 	fieldKeepUntil: "keep_until_ms", fieldStatus: "status", fieldObserved: "observed_ms", fieldError: "error",
 }
 
@@ -150,6 +153,7 @@ func parseRecord(values []any) (Record, error) {
 		Version: p.int(fieldVersion), Fence: p.int(fieldFence), Seq: p.int(fieldSeq),
 		Created: p.time(fieldCreated), Updated: p.time(fieldUpdated), Expires: p.time(fieldExpires),
 		Accepted: p.time(fieldAccepted), Next: p.time(fieldNext), LeaseEnds: p.time(fieldLease),
+		Traceparent: f[fieldTraceparent],
 	}
 	if token, err := tasks.ParsePublicToken(f[fieldToken]); err != nil {
 		p.fail(fieldToken, err)

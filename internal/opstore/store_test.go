@@ -15,6 +15,7 @@ import (
 var facts = map[string]func(*testing.T, fixture){
 	"AcceptRecordsTheRequest":               acceptRecordsTheRequest,
 	"AcceptJoinsTheOpenOperation":           acceptJoinsTheOpenOperation,
+	"AcceptKeepsTheTraceThereIs":            acceptKeepsTheTraceThereIs,
 	"AcceptConcurrentlyCreatesOne":          acceptConcurrentlyCreatesOne,
 	"AcceptPassesOverALockOfNobody":         acceptPassesOverALockOfNobody,
 	"AcceptExplicitExpiry":                  acceptExplicitExpiry,

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/cardworker/cardworker/internal/doorbell"
+	"github.com/cardworker/cardworker/internal/spans"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -28,10 +29,14 @@ func New(rdb redis.UniversalClient) *Client {
 
 // Enqueue puts a task of an operation into its queue, to be run at once. id is the task's own and makes
 // the call safe to repeat: a task with that id that exists already, which is what a lost reply leaves
-// behind, counts as enqueued.
+// behind, counts as enqueued. A task that is enqueued under a span tells which in a header.
 func (c *Client) Enqueue(ctx context.Context, t tasks.Type, queue, id string, p tasks.Payload) error {
 	policy := t.Policy()
-	_, err := c.asynq.EnqueueContext(ctx, asynq.NewTask(string(t), p.Encode()),
+	var headers map[string]string
+	if traceparent := spans.Traceparent(ctx); traceparent != "" {
+		headers = map[string]string{spans.Header: traceparent}
+	}
+	_, err := c.asynq.EnqueueContext(ctx, asynq.NewTaskWithHeaders(string(t), p.Encode(), headers),
 		asynq.Queue(queue),
 		asynq.TaskID(id),
 		// asynq counts the tries after the first. It must not give up before the operation does, whose

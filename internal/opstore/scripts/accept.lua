@@ -6,7 +6,7 @@
 --       6 reason  7 updated by  8 limit (0 = none)  9 limit's window ms
 --       10 task type  11 task queue  12 task id  13 grace ms until recovery looks for the task
 --       14 prefix of record keys  15 ms that the record must stay for its idempotency key, or 0
---       16 audit keep ms
+--       16 audit keep ms  17 'traceparent'  18 its value, or neither of the two
 --
 -- Returns {'created', now, expiry ms}
 --       | {'exists', now, record}: this id was recorded before
@@ -56,7 +56,8 @@ redis.call('HSET', KEYS[1],
   'state', 'accepted', 'ver', '1', 'fence', '0', 'lease_ms', '0', 'seq', '1', 'wrote', '', 'keep_until_ms', keep_until or '0',
   'accepted_ms', '', 'tries', '0', 'attempts', '0', 'reads', '0', 'call', '', 'updated_ms', stamp, 'next_ms', '',
   'expires_ms', expires, 'run', '', 'last_code', '', 'task_type', ARGV[10], 'task_queue', ARGV[11], 'task_id', ARGV[12],
-  'id', ARGV[1], 'kind', ARGV[2], 'token', ARGV[3], 'created_ms', stamp, 'reason', ARGV[6], 'updated_by', ARGV[7])
+  'id', ARGV[1], 'kind', ARGV[2], 'token', ARGV[3], 'created_ms', stamp, 'reason', ARGV[6], 'updated_by', ARGV[7],
+  unpack(ARGV, 17))
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[13]), ARGV[1])
 audit(KEYS[5], ARGV[1], 'accepted')

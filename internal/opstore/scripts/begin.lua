@@ -18,7 +18,7 @@
 --   mismatch  the task is of a type that the operation does not wait for
 --   missing  there is no such record
 local now = now_ms()
-local record = load(KEYS[1], UPDATED_BY)
+local record = load(KEYS[1], TRACEPARENT)
 if not record[STATE] then return {'missing', now} end
 if is_done(record[STATE]) then return {'done', now, load(KEYS[1], ERROR)} end
 if tonumber(ARGV[2]) < tonumber(record[SEQ]) then return {'stale', now} end
