@@ -19,6 +19,7 @@ type Client struct {
 	cfg       *Config
 	transport *http.Transport
 	tokens    *tokenSource
+	tracing   *tracing
 }
 
 // New returns a client for cfg, or all that is wrong with cfg. It makes no
@@ -28,11 +29,12 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	transport := newTransport(cfg)
+	transport, tracing := newTransport(cfg), newTracing(&cfg)
 	return &Client{
 		cfg:       &cfg,
 		transport: transport,
-		tokens:    newTokenSource((&exchanger{cfg: &cfg, transport: transport}).exchange, cfg.Timeout),
+		tokens:    newTokenSource((&exchanger{cfg: &cfg, transport: transport, tracing: tracing}).exchange, cfg.Timeout),
+		tracing:   tracing,
 	}, nil
 }
 
@@ -153,7 +155,8 @@ func (c *Client) request(ctx context.Context, name CallName, publicToken string,
 // send makes one HTTP request and says what came of it; nil = it went well.
 func (c *Client) send(name CallName, token *accessToken, req *http.Request, decode func([]byte) Reason) *Error {
 	start := time.Now()
-	a := newAttempt(req.Context(), c.cfg.Timeout)
+	ctx, span := c.tracing.startCall(req.Context(), name)
+	a := newAttempt(ctx, c.cfg.Timeout)
 	defer a.end()
 
 	o := outcome{write: name.writes()}
@@ -189,6 +192,7 @@ func (c *Client) send(name CallName, token *accessToken, req *http.Request, deco
 	e.Status = o.status
 	e.Class, e.Reason = classify(o)
 	e.Err = showable(o.err)
+	endSpan(span, e.Status, e.Reason)
 	c.cfg.Observe(Call{Name: name, Status: e.Status, Class: e.Class, Reason: e.Reason, RetryAfter: e.RetryAfter, Duration: time.Since(start)})
 	if e.Reason == "" {
 		return nil

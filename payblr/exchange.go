@@ -21,6 +21,7 @@ import (
 type exchanger struct {
 	cfg       *Config
 	transport http.RoundTripper
+	tracing   *tracing
 }
 
 // exchange makes one token request. x/oauth2 writes it and reads the token; what
@@ -28,6 +29,7 @@ type exchanger struct {
 // no Call yet.
 func (x *exchanger) exchange(ctx context.Context) (grant, *Error) {
 	start := time.Now()
+	ctx, span := x.tracing.startExchange(ctx)
 	reply := &tokenReply{base: x.transport, userAgent: x.cfg.UserAgent}
 	conf := clientcredentials.Config{
 		ClientID:     x.cfg.ClientID,
@@ -43,6 +45,7 @@ func (x *exchanger) exchange(ctx context.Context) (grant, *Error) {
 	if reason == "" && (err != nil || !usable(token)) {
 		reason = ReasonTokenUnreadable
 	}
+	endSpan(span, reply.status, reason)
 	x.cfg.Observe(Call{Name: CallToken, Status: reply.status, Class: reason.Class(), Reason: reason, Duration: time.Since(start)})
 	if reason != "" {
 		if reply.err != nil && ctx.Err() != nil {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
@@ -108,12 +110,12 @@ func (s *tokenSource) get(ctx context.Context, refused uint64) (*accessToken, *E
 	}
 	if token != nil && now.Before(token.waitAt) {
 		if !now.Before(token.refreshAt) {
-			s.start(now, false)
+			s.start(ctx, now, false)
 		}
 		s.mu.Unlock()
 		return token, nil
 	}
-	f := s.start(now, refused != 0)
+	f := s.start(ctx, now, refused != 0)
 	failure := s.failure
 	s.mu.Unlock()
 
@@ -154,8 +156,9 @@ func whyNotStarted(ctx context.Context) *Error {
 }
 
 // start returns the exchange in flight, having started one if there was none; nil
-// while the last failure is too fresh. Call with mu held.
-func (s *tokenSource) start(now time.Time, replacement bool) *flight {
+// while the last failure is too fresh. Call with mu held. Of ctx the exchange has
+// the span alone: it is traced as part of what the first who waits does.
+func (s *tokenSource) start(ctx context.Context, now time.Time, replacement bool) *flight {
 	if s.inFlight != nil {
 		return s.inFlight
 	}
@@ -164,12 +167,13 @@ func (s *tokenSource) start(now time.Time, replacement bool) *flight {
 	}
 	f := &flight{done: make(chan struct{})}
 	s.inFlight = f
-	s.running.Go(func() { s.run(f, replacement) })
+	span := trace.SpanContextFromContext(ctx)
+	s.running.Go(func() { s.run(trace.ContextWithSpanContext(s.ctx, span), f, replacement) })
 	return f
 }
 
-func (s *tokenSource) run(f *flight, replacement bool) {
-	ctx, cancel := context.WithTimeoutCause(s.ctx, s.timeout, errCallTimeout)
+func (s *tokenSource) run(ctx context.Context, f *flight, replacement bool) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, errCallTimeout)
 	defer cancel()
 	begun := time.Now() // the lifetime counts from some moment after this
 	g, err := s.exchange(ctx)

@@ -41,8 +41,10 @@ func TestPackages_DependOneWay(t *testing.T) {
 			t.Errorf("%s depends on a command", path)
 		}
 	}
-	if packages[module+"/cmd/cardworker"].dependsOn(module + "/internal/redistest") {
-		t.Errorf("the binary holds the test helpers of internal/redistest")
+	for _, helpers := range []string{"internal/redistest", "internal/otlptest"} {
+		if packages[module+"/cmd/cardworker"].dependsOn(module + "/" + helpers) {
+			t.Errorf("the binary holds the test helpers of %s", helpers)
+		}
 	}
 }
 
@@ -52,6 +54,18 @@ func TestTasks_NeedsOnlyTheStandardLibrary(t *testing.T) {
 		for _, dep := range p.Deps {
 			if !isStandard(dep) && !strings.HasPrefix(dep, module+"/tasks") {
 				t.Errorf("%s depends on %s", path, dep)
+			}
+		}
+	}
+}
+
+// TestLibraries_LeaveTheExportOfTracesToTheirUser: they speak to whatever tracer provider the process has.
+func TestLibraries_LeaveTheExportOfTracesToTheirUser(t *testing.T) {
+	t.Parallel()
+	for path, p := range list(t, "./payblr", "./enqueue", "./worker") {
+		for _, sdk := range []string{"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters"} {
+			if p.dependsOn(sdk) {
+				t.Errorf("%s depends on %s, directly or not", path, sdk)
 			}
 		}
 	}
