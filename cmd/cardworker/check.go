@@ -17,6 +17,7 @@ import (
 
 	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/telemetry"
 	"github.com/cardworker/cardworker/payblr"
 	"github.com/cardworker/cardworker/tasks"
 )
@@ -225,5 +226,15 @@ func (c checker) monitor(s settings) settings {
 		c.fail("MONITOR_PASSWORD_FILE", "names a file that cannot be used: %v", err)
 	}
 	s.monitorPassword = b
+	return s
+}
+
+// tracing checks the variables of OpenTelemetry, which are not ours to list as settings.
+func (c checker) tracing(s settings, environ map[string]string) settings {
+	on, problems := telemetry.CheckTracing(environ)
+	for name, why := range problems {
+		c.fail(name, "%s", why)
+	}
+	s.tracing = on
 	return s
 }

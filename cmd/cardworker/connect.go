@@ -11,6 +11,7 @@ import (
 
 	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/redisconn"
+	"github.com/cardworker/cardworker/internal/telemetry"
 )
 
 // openRedis opens REDIS_URL without connecting.
@@ -79,11 +80,12 @@ func redisWarnings(conn *redisconn.Conn, age time.Duration) func(context.Context
 // producer is what the commands that ask for operations use.
 type producer struct {
 	*enqueue.Client
-	conn *redisconn.Conn
+	conn        *redisconn.Conn
+	stopTracing func()
 }
 
 func openProducer(ctx context.Context, p program) (*producer, error) {
-	s, err := loadSettings(p.environ, partRedis)
+	s, err := loadSettings(p.environ, partRedis, partTracing)
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +105,31 @@ func openProducer(ctx context.Context, p program) (*producer, error) {
 	if err != nil {
 		return nil, errors.Join(&exit{exitError, err}, conn.Close())
 	}
-	return &producer{client, conn}, nil
+	stopTracing, err := startTracing(ctx, s, func(text string) {
+		_, _ = fmt.Fprintln(p.stderr, "cardworker: "+text) // Nothing is left to tell it to.
+	})
+	if err != nil {
+		return nil, errors.Join(err, client.Close(), conn.Close())
+	}
+	return &producer{client, conn, stopTracing}, nil
 }
 
-func (p *producer) Close() error { return errors.Join(p.Client.Close(), p.conn.Close()) }
+func (p *producer) Close() error {
+	p.stopTracing()
+	return errors.Join(p.Client.Close(), p.conn.Close())
+}
+
+// startTracing sends spans to a collector if the environment asks for it. stop delivers the last ones.
+func startTracing(ctx context.Context, s settings, warn func(text string)) (stop func(), err error) {
+	if !s.tracing {
+		return func() {}, nil
+	}
+	stop, err = telemetry.StartTracing(context.WithoutCancel(ctx), buildVersion(), warn)
+	if err != nil {
+		return nil, &exit{exitError, fmt.Errorf("OTEL_… settings: %w", err)}
+	}
+	return stop, nil
+}
 
 // explain makes an error of Redis, in what was done under ctx, one that says what to do.
 func (p *producer) explain(ctx context.Context, err error) error {

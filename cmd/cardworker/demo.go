@@ -21,7 +21,7 @@ stays up, the console of the queues included, to be played with from a second te
 	}
 	serve := cmd.Flags().Bool("serve", false, "stay up until Ctrl-C")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := loadSettings(p.environ)
+		s, err := loadSettings(p.environ, partTracing)
 		if err != nil {
 			return err
 		}
@@ -29,6 +29,11 @@ stays up, the console of the queues included, to be played with from a second te
 		if err != nil {
 			return &exit{exitError, err}
 		}
+		stopTracing, err := startTracing(cmd.Context(), s, func(text string) { log.Warn(text) })
+		if err != nil {
+			return err
+		}
+		defer stopTracing()
 		err = demo.Run(cmd.Context(), demo.Config{
 			Out: p.stdout, Color: isTerminal(p.stdout) && os.Getenv("NO_COLOR") == "", Width: width(p),
 			Serve: *serve, Log: log, Program: programName(),

@@ -19,6 +19,7 @@ const (
 	miniScope  = "api://mini/.default"
 	miniAccess = "canary-access-token"
 	miniKey    = "canary-subscription-key"
+	miniStale  = "canary-stale-token"
 )
 
 // mini is an API of the tests' own, next to the sandbox: strict, and with every request written down as it
@@ -28,10 +29,12 @@ type mini struct {
 	t      testing.TB
 	key    string        // what it asks for as subscription key, or ""
 	refuse bool          // refuse the credentials
+	stale  bool          // give a first access token that is not taken
 	held   chan struct{} // unless nil, unblocks are answered once it is closed
 	sent   chan string   // unless nil, takes the path of each unblock when it has arrived
 
 	mu        sync.Mutex
+	tokens    int // that were given
 	seen      []seen
 	unblocked map[string]bool
 }
@@ -98,6 +101,9 @@ func (m *mini) serve(w http.ResponseWriter, r *http.Request) {
 		m.t.Errorf("the mini API cannot read a body: %v", err)
 	}
 	line := r.Method + " " + r.URL.RequestURI()
+	if trace := r.Header.Get("traceparent"); trace != "" {
+		m.t.Errorf("the mini API is told of a trace: %s", trace)
+	}
 	m.mu.Lock()
 	m.seen = append(m.seen, seen{line, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), r.Header.Get("Ocp-Apim-Subscription-Key"), string(body)})
 	m.mu.Unlock()
@@ -106,6 +112,8 @@ func (m *mini) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case line == "POST /tenant/oauth2/v2.0/token":
 		m.token(w, r, body)
+	case m.stale && r.Header.Get("Authorization") == "Bearer "+miniStale:
+		w.WriteHeader(http.StatusUnauthorized)
 	case r.Header.Get("Authorization") != "Bearer "+miniAccess, r.Header.Get("Ocp-Apim-Subscription-Key") != m.key:
 		m.refused(w, http.StatusUnauthorized, line)
 	case miniRoutes["unblock"].MatchString(line):
@@ -129,7 +137,14 @@ func (m *mini) token(w http.ResponseWriter, r *http.Request, body []byte) {
 		m.refused(w, http.StatusBadRequest, "token request")
 		return
 	}
-	_, _ = fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":%q}`, miniAccess)
+	m.mu.Lock()
+	m.tokens++
+	token := miniAccess
+	if m.stale && m.tokens == 1 {
+		token = miniStale
+	}
+	m.mu.Unlock()
+	_, _ = fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":%q}`, token)
 }
 
 func (m *mini) unblock(w http.ResponseWriter, r *http.Request, line string, body []byte) {

@@ -50,6 +50,8 @@ type settings struct {
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat string `env:"LOG_FORMAT"`
+
+	tracing bool // the OTEL_… variables ask for it
 }
 
 // part is a part of the settings that a command uses.
@@ -60,6 +62,7 @@ const (
 	partPayblr
 	partWorker
 	partMonitor
+	partTracing
 )
 
 // loadSettings reads the environment. The error names every variable that is wrong, with what is allowed,
@@ -85,6 +88,8 @@ func loadSettings(environ []string, parts ...part) (settings, error) {
 			c.address("WORKER_HTTP_ADDR", s.WorkerHTTPAddr, ", or off")
 		case partMonitor:
 			s = c.monitor(s)
+		case partTracing:
+			s = c.tracing(s, set)
 		}
 	}
 	return s, c.err()

@@ -49,14 +49,17 @@ work of one Redis. Everything is set in the environment:
                              as the producers have them (5, 5m, 2m, 24h)
   ACCEPT_DURABILITY          of producers, those of this binary included: what they wait
                              for; memory, disk or replica (memory)
-  LOG_LEVEL, LOG_FORMAT      (info; text on a terminal, else json)`,
+  LOG_LEVEL, LOG_FORMAT      (info; text on a terminal, else json)
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                             where traces go, and the other standard variables of
+                             OpenTelemetry; not set = no tracing`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWorker(cmd.Context(), p) },
 	}
 }
 
 func runWorker(ctx context.Context, p program) (err error) {
-	s, err := loadSettings(p.environ, partRedis, partPayblr, partWorker)
+	s, err := loadSettings(p.environ, partRedis, partPayblr, partWorker, partTracing)
 	if err != nil {
 		return err
 	}
@@ -70,6 +73,11 @@ func runWorker(ctx context.Context, p program) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
+	stopTracing, err := startTracing(ctx, s, func(text string) { log.Warn(text) })
+	if err != nil {
+		return err
+	}
+	defer stopTracing() // After the drain, whose spans it delivers.
 	if err := checkRedis(ctx, conn, log); err != nil {
 		return err
 	}

@@ -129,6 +129,20 @@ func TestCompose_WorkerMayFinishBeforeItIsKilled(t *testing.T) {
 	}
 }
 
+// TestCompose_TracesWhereTheHostSaysSo: and writes down no address and no credential of a collector.
+func TestCompose_TracesWhereTheHostSaysSo(t *testing.T) {
+	t.Parallel()
+	worker := service(t, load(t), "worker")
+	for _, name := range []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME",
+		"OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
+	} {
+		if value, passed := worker.Environment[name]; !passed || value != nil {
+			t.Errorf("worker: %s is passed on: %t, and set: %t, want it passed on and not set", name, passed, value != nil)
+		}
+	}
+}
+
 // TestCompose_NoSecretIsWrittenDown: whatever is called a secret is a file that is generated.
 func TestCompose_NoSecretIsWrittenDown(t *testing.T) {
 	t.Parallel()
