@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/audit"
 	"github.com/cardworker/cardworker/internal/opstore"
@@ -37,6 +40,7 @@ type run struct {
 	fleet   *fleet
 	load    *load
 	taps    []*tap // of the commands that Redis serves
+	traces  *tracing
 
 	kills       []kill
 	redisGone   []time.Time
@@ -86,12 +90,19 @@ func (s *Scenario) begin(t testing.TB, seed uint64) *run {
 	r.backend = startBackend(t, s)
 	r.watchCommands()
 	r.api = startAPI(t, s, seed)
-	r.fleet = &fleet{binaries: slices.Repeat([]string{binary}, s.Workers), env: environment(s, r.backend.url, r.api), slots: make([]*process, s.Workers)}
+	r.traces = startTracing(t, s)
+	env := append(environment(s, r.backend.url, r.api), r.traces.env()...)
+	r.fleet = &fleet{binaries: slices.Repeat([]string{binary}, s.Workers), env: env, slots: make([]*process, s.Workers)}
 	t.Cleanup(r.fleet.killAll)
 
 	conn, err := redisconn.Open(r.backend.url, redisconn.Options{ClientName: "producer", PoolSize: 64})
 	if err != nil {
 		t.Fatalf("open Redis for the producers: %v", err)
+	}
+	// One scenario is played at a time, so the providers of this process can be set for each.
+	otel.SetTracerProvider(r.traces.provider)
+	if s.untraced() {
+		otel.SetTracerProvider(noop.NewTracerProvider())
 	}
 	client, err := enqueue.New(conn.Client, enqueue.Config{Durability: s.Durability})
 	if err != nil {

@@ -51,6 +51,11 @@ func (r *run) noSecrets(metrics []byte) {
 	for i, p := range r.fleet.all {
 		s.look(fmt.Sprintf("the log of worker process %d", i+1), p.output.bytes(), true)
 	}
+	spans := r.traces.stop(r.t)
+	s.look("the traces", spans, true)
+	if len(spans) == 0 && r.traces.ratio > 0 {
+		r.t.Error("there are no traces to look into")
+	}
 	for _, tap := range r.taps {
 		text := tap.stop()
 		if len(text) == 0 {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/cardworker/cardworker/internal/redistest"
 )
@@ -89,6 +90,12 @@ func TestNoSecrets_LooksEverywhere(t *testing.T) {
 				_, _ = r.fleet.all[1].output.Write([]byte("{\"msg\":\"it is " + canary + "\"}\n"))
 				return ""
 			},
+			"the traces": func(r *run, _ *redis.Client) string {
+				_, span := r.traces.provider.Tracer("test").Start(r.t.Context(), "process unblock")
+				span.SetAttributes(attribute.String("says", "it is "+canary))
+				span.End()
+				return ""
+			},
 			"the commands that Redis served": func(r *run, c *redis.Client) string {
 				// It leaves nothing behind but the memory of the one who listened.
 				if err := c.Publish(r.t.Context(), "channel", canary).Err(); err != nil {
@@ -116,6 +123,9 @@ func TestNoSecrets_LooksEverywhere(t *testing.T) {
 				said := &reports{TB: t}
 				r := &run{t: said, api: a, backend: &backend{servers: []*redistest.Server{server}}, fleet: &fleet{all: []*process{{output: &output{}}, {output: &output{}}}}}
 				r.watchCommands()
+				r.traces = startTracing(t, &Scenario{})
+				_, span := r.traces.provider.Tracer("test").Start(t.Context(), "harmless")
+				span.End()
 				c := r.backend.node(0)
 				t.Cleanup(func() { _ = c.Close() })
 				metrics := "calls 1\n" + plant(r, c)
