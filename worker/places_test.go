@@ -28,8 +28,11 @@ func TestPlaces_OneKindOfWorkUsesAllButWhatIsKept(t *testing.T) {
 		kind           tasks.Kind
 		places, wanted int
 	}{
-		{tasks.UnblockPIN, 10, 10}, {tasks.UnblockCVV, 1, 1},
-		{tasks.RefreshPINStatus, 10, 9}, {tasks.RefreshCVVStatus, 32, 28}, {tasks.RefreshPINStatus, 1, 1},
+		{tasks.UnblockPIN, 10, 10},
+		{tasks.UnblockCVV, 1, 1},
+		{tasks.RefreshPINStatus, 10, 9},
+		{tasks.RefreshCVVStatus, 32, 28},
+		{tasks.RefreshPINStatus, 1, 1},
 	} {
 		t.Run(fmt.Sprintf("%s with %d", tc.kind, tc.places), func(t *testing.T) {
 			t.Parallel()

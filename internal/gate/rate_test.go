@@ -190,7 +190,7 @@ func TestRate_BulkGivesWay(t *testing.T) {
 			if err := r.wait(t.Context(), none); err != nil {
 				t.Fatal(err)
 			}
-			// Two moments are 222 ms; the rest is for a busy machine.
+			// Two moments are 235 ms; the rest is for a busy machine.
 			if took := time.Since(start); took > time.Second {
 				return fmt.Errorf("call %d waited %s behind bulk calls, want well under 1s", n, took)
 			}
