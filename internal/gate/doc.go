@@ -2,7 +2,7 @@
 // asked before each call and told of each outcome, and it holds three things:
 //
 //   - the rate: no second sees more calls than PAYBLR_RATE_LIMIT allows;
-//   - the hold: after a Retry-After nobody calls until it is over, when there is a rate;
+//   - the hold: after a Retry-After that it is told of nobody calls until it is over;
 //   - the breaker: when most calls fail, nobody calls, except one in the whole fleet now and then to see
 //     whether the API is back.
 //
