@@ -17,7 +17,8 @@ import (
 type Accepted struct {
 	tasks.Operation
 	// Joined: another request's operation of the same kind is open for the card, and this request is
-	// now part of it. No second call goes to the API.
+	// now part of it. No second call goes to the API. What can only expire, because its time is over, no
+	// worker has it and no unblock of it may have been applied, is ended and not joined.
 	Joined bool `json:"joined,omitempty"`
 }
 

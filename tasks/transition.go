@@ -23,7 +23,8 @@ const (
 	EventRedispatched Event = "redispatched"
 	// EventExpired: a worker took the lease after the time was over, to end it.
 	EventExpired Event = "expired"
-	// EventSucceeded and EventFailed: the result was written.
+	// EventSucceeded and EventFailed: the result was written, by a worker or, of an operation that could only
+	// expire, for a new request for the card.
 	EventSucceeded Event = "succeeded"
 	EventFailed    Event = "failed"
 	// EventRedriven: an operator gave a failed operation another life.
@@ -99,7 +100,8 @@ var (
 
 // transitions is the state machine. After a redispatch no run that began before it can write, which is why
 // it leads back to waiting: a success needs a begin after it. A run that comes before its time takes the
-// lease without a begin, and hands it back as a retry or, when its task cannot be read, fails it.
+// lease without a begin, and hands it back as a retry or, when its task cannot be read, fails it. So does a request
+// that finds an operation that nobody runs and that can only expire.
 var transitions = []Transition{
 	{unborn, EventAccepted, acceptedWaiting, ""},
 
@@ -107,6 +109,7 @@ var transitions = []Transition{
 	{acceptedWaiting, EventRedispatched, acceptedWaiting, "its task was lost"},
 	{acceptedWaiting, EventBegun, runningBegun, "a worker begins"},
 	{acceptedWaiting, EventExpired, acceptedOverdue, ""},
+	{acceptedWaiting, EventFailed, failed, "its time was over when somebody asked anew"},
 	{acceptedOverdue, EventJoined, acceptedOverdue, ""},
 	{acceptedOverdue, EventRedispatched, acceptedOverdue, ""},
 	{acceptedOverdue, EventExpired, acceptedOverdue, ""},

@@ -11,6 +11,9 @@ import (
 	"github.com/cardworker/cardworker/tasks"
 )
 
+// neverBegun is the stage of an operation that no worker has begun.
+var neverBegun = tasks.Stage{State: tasks.Accepted, Phase: tasks.Waiting}
+
 // check compares the ledgers as after any other fault run, and looks for what was left behind.
 func (w *world) check(cover func(tasks.Transition)) (broken []string) {
 	run := audit.Run{
@@ -35,6 +38,9 @@ func (w *world) check(cover func(tasks.Transition)) (broken []string) {
 		run.Events[id] = events
 		var at tasks.Stage
 		for _, e := range events {
+			if e.Name == string(tasks.EventJoined) && at == neverBegun && !e.At.Before(run.Finals[id].ExpiresAt) {
+				broken = append(broken, "a request joined an operation that had expired before anybody began it")
+			}
 			for _, tr := range tasks.Transitions() {
 				if tr.From == at && tr.Event == tasks.Event(e.Name) {
 					cover(tr)

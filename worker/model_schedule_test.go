@@ -76,7 +76,7 @@ func play(t *testing.T, sc scenario, s *course, cover func(tasks.Transition)) (b
 			options := w.options()
 			if options == nil {
 				// A moment of peace: recovery comes round. Two rounds after the end tidy up.
-				if !w.open() && len(w.wakes) == 0 {
+				if !w.open() && !w.asking() && len(w.wakes) == 0 {
 					if tidy++; tidy > 2 {
 						break
 					}

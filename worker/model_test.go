@@ -31,6 +31,18 @@ var scenarios = []scenario{
 	{name: "refresh", kind: tasks.RefreshPINStatus, producers: 1, faults: 2},
 	{name: "an API that lags", kind: tasks.UnblockPIN, producers: 1, faults: 1, lag: 3},
 	{name: "a short life", kind: tasks.UnblockPIN, producers: 1, faults: 2, lifetime: 2 * time.Second},
+	{
+		name: "a tap after the first has expired", kind: tasks.UnblockPIN, producers: 2, faults: 2,
+		lifetime: time.Second, apart: 1200 * time.Millisecond,
+	},
+	{
+		name: "a tap after its worker was lost", kind: tasks.UnblockCVV, producers: 2, faults: 2,
+		lifetime: time.Second, apart: 3100 * time.Millisecond,
+	},
+	{
+		name: "a refresh again after its worker was lost", kind: tasks.RefreshPINStatus, producers: 2, faults: 1,
+		lifetime: time.Second, apart: 3100 * time.Millisecond,
+	},
 	{name: "an API that is down", kind: tasks.UnblockCVV, producers: 1, faults: 1, down: true, lifetime: 5 * time.Second},
 	{name: "Redis is five minutes ahead", kind: tasks.UnblockPIN, producers: 1, faults: 1, skew: 5 * time.Minute},
 	{name: "Redis is five minutes behind", kind: tasks.UnblockPIN, producers: 1, faults: 1, skew: -5 * time.Minute},
@@ -174,8 +186,16 @@ var defects = []struct {
 		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 1},
 	},
 	{
-		"a second request does not join", "if record[STATE] and not is_done(record[STATE]) then\n    remember(op)", "if false then\n    remember(op)",
+		"a second request does not join", "if open and not is_overdue(open) then", "if false then",
 		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 0},
+	},
+	{
+		"a request joins what can only expire", "if open and not is_overdue(open) then", "if open then",
+		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 1200 * time.Millisecond},
+	},
+	{
+		"what may have been sent is taken for expired", "now >= lease and record[CALL] == ''", "now >= lease",
+		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 3100 * time.Millisecond},
 	},
 	{
 		"the end leaves the card locked", "if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end", "",

@@ -24,6 +24,8 @@ type scenario struct {
 	kind tasks.Kind
 	// producers ask for the same, each from a process of its own.
 	producers int
+	// apart is how long after the one before each producer asks.
+	apart time.Duration
 	// lag is how many reads after an applied unblock still say blocked.
 	lag int
 	// down: the API answers nothing but errors.
@@ -71,7 +73,7 @@ func newWorld(t testing.TB, sc scenario) *world {
 	w.look = opstore.New(quiet, opstore.Config{})
 	w.procs = []*node{w.newWorker("A"), w.newWorker("B")}
 	for i := range sc.producers {
-		w.produce(fmt.Sprintf("P%d", i+1))
+		w.produce(fmt.Sprintf("P%d", i+1), time.Duration(i)*sc.apart)
 	}
 	return w
 }
@@ -79,8 +81,8 @@ func newWorld(t testing.TB, sc scenario) *world {
 // now is the time by Redis, which the ledgers are kept in.
 func (w *world) now() time.Time { return time.Now().Add(w.sc.skew) }
 
-// produce has a producer ask, in a process of its own.
-func (w *world) produce(name string) {
+// produce has a producer ask after a while, in a process of its own.
+func (w *world) produce(name string, after time.Duration) {
 	p := w.newNode(name)
 	client, err := enqueue.New(p.rdb, enqueue.Config{UnblockExpiry: w.sc.lifetime, RefreshExpiry: w.sc.lifetime})
 	if err != nil {
@@ -88,6 +90,9 @@ func (w *world) produce(name string) {
 	}
 	p.client = client
 	w.start(&actor{name: name, proc: p}, func(ctx context.Context) error {
+		if after > 0 {
+			advance(after)
+		}
 		acc, err := client.Accept(ctx, w.sc.kind, testCard)
 		if err == nil {
 			w.requests = append(w.requests, audit.Request{Kind: w.sc.kind, Card: testCard, ID: acc.ID})
@@ -164,6 +169,11 @@ func (w *world) open() bool {
 		ops := w.seen[id]
 		return !ops[len(ops)-1].Done
 	})
+}
+
+// asking reports whether a producer has not got its answer yet.
+func (w *world) asking() bool {
+	return slices.ContainsFunc(w.runs, func(a *actor) bool { return a.proc.client != nil })
 }
 
 // pass lets d of the bubble's time pass, and everyone come to rest.

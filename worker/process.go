@@ -125,6 +125,9 @@ func (w *Worker) adopt(ctx context.Context, t tasks.Type, task *asynq.Task, p ta
 	case err != nil:
 		return &retryLater{delay: redisTrouble, cause: err}
 	}
+	if acc.Ended != nil {
+		w.finished(t, *acc.Ended, verdict{end: fail, code: acc.Ended.Error.Code}, 0)
+	}
 	w.tellOperation(task, acc.ID)
 	if acc.TaskID != taskID || acc.TaskQueue != queue {
 		w.traceJoined(ctx, acc)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/opstore"
@@ -237,6 +239,65 @@ func TestSelfContained_JoinsTheOpenOperationOfTheCard(t *testing.T) {
 	close(release)
 	wantEnd(t, r.wait(acc.ID), "")
 	wantCalls(t, api, callUnblock, callStatus)
+}
+
+// expire lets the time of an operation be over.
+func (r *rig) expire(id string) {
+	r.t.Helper()
+	key := "cardworker:{" + tasks.ShardOf(id) + "}:op:" + id
+	if err := r.rdb.HSet(r.t.Context(), key, "expires_ms", 1).Err(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestUnblock_ATapAfterAnOutageIsNotLostToTheOneBefore(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *rig) {
+		api := &fakeAPI{}
+		first := r.accept(tasks.UnblockPIN, "101")
+		r.expire(first.ID)
+		second := r.accept(tasks.UnblockPIN, "101")
+		if second.ID == first.ID || second.Joined {
+			t.Fatalf("the second tap joined %s, which had expired", first.ID)
+		}
+		wantEnd(t, r.wait(first.ID), tasks.CodeExpired) // Before a worker is there.
+		r.work(api)
+		wantEnd(t, r.wait(second.ID), "")
+		wantCalls(t, api, callUnblock, callStatus)
+		eventually(t, "the task of the first is gone", func() bool {
+			_, err := asynq.NewInspectorFromRedisClient(r.rdb).GetTaskInfo(tasks.QueueUnblock, first.ID+":1")
+			return errors.Is(err, asynq.ErrTaskNotFound)
+		})
+		wantEnd(t, r.wait(first.ID), tasks.CodeExpired)
+	})
+}
+
+func TestSelfContained_EndsWhatHasExpiredAndCountsIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	series := prometheus.NewRegistry()
+	w := r.idle(&fakeAPI{}, func(c *Config) { c.Metrics = NewMetrics(series) })
+	first := r.accept(tasks.UnblockPIN, "101")
+	r.expire(first.ID)
+	if err := w.ProcessTask(t.Context(), asynq.NewTask("pin:unblock", []byte(`{"public_token":"101"}`))); err != nil {
+		t.Fatalf("ProcessTask = %v", err)
+	}
+	wantEnd(t, r.wait(first.ID), tasks.CodeExpired)
+	families, err := series.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var counted []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "cardworker_operations_total" && m.GetCounter().GetValue() > 0 {
+				counted = append(counted, fmt.Sprint(m))
+			}
+		}
+	}
+	if len(counted) != 1 || !strings.Contains(counted[0], "expired") || !strings.Contains(counted[0], "unblock_pin") {
+		t.Errorf("operations that ended: %v, want an unblock_pin that expired", counted)
+	}
 }
 
 func TestSelfContained_AnExpiryThatHasPassedMakesNoCall(t *testing.T) {

@@ -64,7 +64,8 @@ func giveUp(t tasks.Type, rec opstore.Record, v verdict, why string) verdict {
 	case v.unknown:
 		v.code, v.message = tasks.CodeUnavailable, "the reply to the unblock was lost and the status could not be read; it may have been applied"
 	case v.code == "":
-		v.code, v.message = tasks.CodeExpired, "the operation expired before the API accepted anything"
+		why := opstore.Overdue("")
+		v.code, v.message = why.Code, why.Message
 	default:
 		v.message += why
 	}
@@ -79,9 +80,7 @@ func expired(t tasks.Type, rec opstore.Record) verdict {
 // outOfTime ends an operation whose time was over before this attempt could ask anything, so that what
 // the earlier ones came to is what counts.
 func outOfTime(t tasks.Type, rec opstore.Record, v verdict) verdict {
-	v.code, v.message = rec.LastCode, ""
-	if v.code != "" {
-		v.message = "the operation expired; the last try failed with " + string(v.code)
-	}
+	why := opstore.Overdue(rec.LastCode)
+	v.code, v.message = why.Code, why.Message
 	return giveUp(t, rec, v, "")
 }

@@ -35,10 +35,13 @@ type Request struct {
 // Accepted is what became of a request.
 type Accepted struct {
 	Record
-	// Joined: the operation was another request's; it is open and of the same kind for the same card.
+	// Joined: the operation was another request's; it is of the same kind for the same card, and open unless an
+	// idempotency key has joined it before.
 	Joined bool
 	// Created: the operation is new.
 	Created bool
+	// Ended is the operation that was open for the card until this request found that its time was over, or nil.
+	Ended *Record
 }
 
 // ErrKeyReused says that an idempotency key, or the id of a self-contained task, names an operation of
@@ -59,6 +62,9 @@ func (e *LimitError) Error() string {
 
 // Accept records an operation or finds the one that the request belongs to. Once it has returned without
 // an error the operation is recovery's to see through, whatever happens to the caller.
+//
+// An open operation of the card and kind is joined unless it can only expire: its time is over, nobody has its lease
+// and no unblock of it may have been applied. Then it ends, as a worker would have ended it.
 //
 // Besides errors of Redis it returns [ErrKeyReused], *[LimitError] and [ErrNotDurable]. It is safe to repeat
 // after an error: with a key it finds the same operation, and without one it joins what the first try left.
@@ -107,14 +113,14 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		req.ID, string(req.Kind), req.Card.Reveal(), req.Lifetime.Milliseconds(), expires,
 		req.Reason, req.UpdatedBy, limit, LimitWindow.Milliseconds(),
 		string(first), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
-		opPrefix(shard), keep, s.auditKeep(),
+		opPrefix(shard), keep, s.auditKeep(), s.cfg.ResultTTL.Milliseconds(),
 	}
 	if req.Traceparent != "" {
 		args = append(args, fieldNames[fieldTraceparent], req.Traceparent)
 	}
 	keys := []string{
 		opKey(req.ID), lockKey(req.Card, req.Kind), limitKey(req.Card, req.Kind), waitingKey(shard, req.Kind),
-		auditKey(shard), joinedKey(req.ID),
+		auditKey(shard), joinedKey(req.ID), leasedKey(shard),
 	}
 	rep, err := runScript(ctx, s.rdb, acceptScript, keys, args...)
 	if err != nil {
@@ -126,7 +132,11 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 	}
 	if rep.outcome == "created" {
 		expires, err := rep.int(0)
-		return Accepted{Record: created(*req, first, rep.now, fromMillis(expires)), Created: true}, err
+		acc := Accepted{Record: created(*req, first, rep.now, fromMillis(expires)), Created: true}
+		if ended, unreadable := rep.record(1); unreadable == nil && ended.ID != "" {
+			acc.Ended = &ended // What cannot be read of it is no reason to refuse the new one.
+		}
+		return acc, err
 	}
 	rec, err := rep.record(0)
 	if err == nil && (rec.Kind != req.Kind || rec.Token != req.Card) {

@@ -28,7 +28,7 @@ var (
 
 // script returns the named script behind the shared prelude.
 func script(name string) *redis.Script {
-	return redis.NewScript(fieldsForScripts() + source("prelude") + source(name))
+	return redis.NewScript(fieldsForScripts() + overdueForScripts() + source("prelude") + source(name))
 }
 
 func source(name string) string {

@@ -27,9 +27,9 @@ func shardKeys(rec Record, names ...string) []string {
 }
 
 func acceptCall(rec Record, limit int) ([]string, []any) {
-	return shardKeys(rec, "lock", "limit", "waiting", "audit", "joined"), []any{
+	return shardKeys(rec, "lock", "limit", "waiting", "audit", "joined", "leased"), []any{
 		rec.ID, "unblock_pin", rec.Token.Reveal(), 60_000, 0, "", "", limit, dayMillis,
-		"pin:unblock", "unblock", rec.ID + ":1", 1500, opPrefix(tasks.ShardOf(rec.ID)), 0, dayMillis,
+		"pin:unblock", "unblock", rec.ID + ":1", 1500, opPrefix(tasks.ShardOf(rec.ID)), 0, dayMillis, 1000,
 	}
 }
 

@@ -1,14 +1,18 @@
 -- accept records a new operation, or finds the one that the request belongs to.
 --
 -- KEYS  1 record  2 join lock of card and kind  3 velocity window of card and kind  4 waiting index
---       5 audit stream  6 what a request with an idempotency key has joined
+--       5 audit stream  6 what a request with an idempotency key has joined  7 leased index
 -- ARGV  1 id  2 kind  3 public token  4 lifetime ms  5 expiry ms or 0 (then the lifetime counts)
 --       6 reason  7 updated by  8 limit (0 = none)  9 limit's window ms
 --       10 task type  11 task queue  12 task id  13 grace ms until recovery looks for the task
 --       14 prefix of record keys  15 ms that the record must stay for its idempotency key, or 0
---       16 audit keep ms  17 'traceparent'  18 its value, or neither of the two
+--       16 audit keep ms  17 result ttl ms of an operation that is ended here
+--       18 'traceparent'  19 its value, or neither of the two
 --
--- Returns {'created', now, expiry ms}
+-- Nobody joins an operation whose time is over, of which nobody has the lease and no unblock may have been
+-- applied: it could only expire. It ends here, as a worker would have ended it, and the request gets a new one.
+--
+-- Returns {'created', now, expiry ms} or {'created', now, expiry ms, record that was ended}
 --       | {'exists', now, record}: this id was recorded before
 --       | {'joined', now, record}: another operation of the kind is open for the card, or was when this
 --         id came first
@@ -21,6 +25,13 @@ local function remember(op)
   end
 end
 
+-- is_overdue reports that an open operation can do nothing but expire. An unblock is marked before it is sent, and
+-- the mark stays until the API is known not to have applied it. A record that cannot be read is left to recovery.
+local function is_overdue(record)
+  local expires, lease = tonumber(record[EXPIRES_MS]), tonumber(record[LEASE_MS])
+  return expires and lease and now >= expires and now >= lease and record[CALL] == '' and record[ACCEPTED_MS] == ''
+end
+
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'exists', now, load(KEYS[1], ERROR)} end
 local others = redis.call('MGET', KEYS[6], KEYS[2])
 if others[1] then
@@ -28,17 +39,16 @@ if others[1] then
   if record[STATE] then return {'joined', now, record} end
 end
 
-if others[2] then
-  local op = ARGV[14] .. others[2]
-  local record = load(op, ERROR)
-  if record[STATE] and not is_done(record[STATE]) then
-    remember(op)
-    -- The key is bound to this request's id. Whoever comes with the key, now or after the operation has
-    -- ended, comes with that id and has to find the same operation.
-    if keep_until then redis.call('SET', KEYS[6], others[2], 'PX', ARGV[15]) end
-    audit(KEYS[5], others[2], 'joined')
-    return {'joined', now, record}
-  end
+local op = others[2] and ARGV[14] .. others[2]
+local open = op and load(op, ERROR)
+if open and (not open[STATE] or is_done(open[STATE])) then open = nil end
+if open and not is_overdue(open) then
+  remember(op)
+  -- The key is bound to this request's id. Whoever comes with the key, now or after the operation has
+  -- ended, comes with that id and has to find the same operation.
+  if keep_until then redis.call('SET', KEYS[6], others[2], 'PX', ARGV[15]) end
+  audit(KEYS[5], others[2], 'joined')
+  return {'joined', now, open}
 end
 
 local limit, window = tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -46,6 +56,15 @@ if limit > 0 then
   local wait = full_until(KEYS[3], limit, window, now)
   if wait then return {'limit', now, wait} end
   count_unblock(KEYS[3], ARGV[1], window, now)
+end
+
+if open then
+  local why = overdue(open[LAST_CODE])
+  change(op, others[2], open, {STATE, 'failed', LEASE_MS, '0', NEXT_MS, '', RUN, '', ERROR, why},
+    KEYS[5], 'failed', cjson.decode(why)['code'], now, tonumber(ARGV[16]))
+  redis.call('ZREM', KEYS[4], others[2])
+  redis.call('ZREM', KEYS[7], others[2])
+  redis.call('PEXPIRE', op, math.max(tonumber(ARGV[17]), (tonumber(open[KEEP_UNTIL_MS]) or 0) - now))
 end
 
 local expires = tonumber(ARGV[5])
@@ -57,9 +76,9 @@ redis.call('HSET', KEYS[1],
   'accepted_ms', '', 'tries', '0', 'attempts', '0', 'reads', '0', 'call', '', 'updated_ms', stamp, 'next_ms', '',
   'expires_ms', expires, 'run', '', 'last_code', '', 'task_type', ARGV[10], 'task_queue', ARGV[11], 'task_id', ARGV[12],
   'id', ARGV[1], 'kind', ARGV[2], 'token', ARGV[3], 'created_ms', stamp, 'reason', ARGV[6], 'updated_by', ARGV[7],
-  unpack(ARGV, 17))
+  unpack(ARGV, 18))
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[13]), ARGV[1])
 audit(KEYS[5], ARGV[1], 'accepted')
 redis.call('PEXPIRE', KEYS[5], ARGV[16]) -- Or the end of an earlier one would take this one's events along.
-return {'created', now, expires}
+return {'created', now, expires, open}
