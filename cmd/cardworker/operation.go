@@ -54,7 +54,7 @@ only what can be seen in it counts as a change.`,
 	}
 	output := outputFlag(cmd)
 	var timeout time.Duration
-	timeoutFlag(cmd, &timeout)
+	timeoutFlag(cmd, &timeout, "how long to follow it; the operation goes on after that")
 	cmd.RunE = withProducer(p, output, func(ctx context.Context, client *producer, pr printer, id string) error {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -96,7 +96,7 @@ its card.`,
 		if !wait.wait {
 			return pr.operation(op, op)
 		}
-		op, err = wait.follow(ctx, p, client, op)
+		op, err = wait.follow(ctx, p, client, op, time.Now())
 		return errors.Join(pr.operation(op, op), err)
 	})
 	return cmd

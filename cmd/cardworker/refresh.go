@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -30,6 +33,9 @@ func newRefresh(p program) *cobra.Command {
 		Long: `Asks for the status of the PIN or CVV of each card to be read. Tokens are given as
 arguments, or one per line in a file or on standard input; blank lines and lines that
 begin with # are passed over. Nothing is asked for unless all tokens are well formed.
+
+With --wait, the time of each operation runs from its own acceptance: the command ends
+about one --timeout after the last was accepted.
 
 Refreshes have a queue of their own and never delay an unblock.`,
 		Example: `  cardworker refresh pin 103169946 --wait
@@ -148,32 +154,45 @@ func openTokens(p program, file string) (io.ReadCloser, string, error) {
 // answer is what became of one of many requests.
 type answer struct {
 	acc enqueue.Accepted
+	at  time.Time // when it was accepted, by this machine's clock
 	err error
 }
 
 // askMany asks for many operations, a bounded number at a time, and prints them in the order of their
 // tokens. One that cannot be had does not stop the others, except when Redis cannot be used.
+//
+// It asks for the next ones while it waits for those before, so that it ends about one timeout after the last was
+// accepted. It keeps a few hundred bytes for each that was accepted and is not printed; how many it reads or
+// watches at a time is bounded.
 func askMany(ctx context.Context, p program, client *producer, pr printer, w waiting, kind tasks.Kind, tokens []string, opts []enqueue.Option) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	bar := progress(p, len(tokens))
-	queue := make(chan chan answer, refreshParallel)
-	go func() {
-		defer close(queue)
-		for _, token := range tokens {
-			slot := make(chan answer, 1)
-			select {
-			case <-ctx.Done():
-				return
-			case queue <- slot:
-			}
-			go func() { slot <- ask(ctx, p, client, w, kind, token, opts) }()
+	var refused atomic.Bool // The rest would fail in the same way.
+	ask := func(token string) *answer {
+		a := ask(ctx, client, kind, token, opts)
+		if a.err != nil {
+			refused.Store(true)
 		}
-	}()
+		return a
+	}
+	unasked := func(yield func(string) bool) {
+		for _, token := range tokens {
+			if ctx.Err() != nil || refused.Load() || !yield(token) {
+				return
+			}
+		}
+	}
+	var answers <-chan *answer
+	if w.wait {
+		asked := inOrder(unasked, len(tokens), ask)
+		answers = inOrder(all(asked), 0, followEach(ctx, p, client, w))
+	} else {
+		answers = inOrder(unasked, 0, ask)
+	}
 	code, done := exitOK, 0
 	var first, lost error // what ended it all, and why an operation could not be followed to its end
-	for slot := range queue {
-		a := <-slot
+	for a := range answers {
 		if first != nil {
 			continue // Only the goroutines that are under way are still waited for.
 		}
@@ -203,7 +222,7 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 	case lost != nil:
 		return lost
 	case code == exitWaiting:
-		return &exit{code, fmt.Errorf("not all were done after %s each; they go on", short(w.timeout))}
+		return &exit{code, fmt.Errorf("not all were done after %s, each from its acceptance on; they go on", short(w.timeout))}
 	case code != exitOK:
 		return &exit{code: code}
 	case ctx.Err() != nil:
@@ -212,19 +231,65 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 	return nil
 }
 
-func ask(ctx context.Context, p program, client *producer, w waiting, kind tasks.Kind, token string, opts []enqueue.Option) answer {
+func ask(ctx context.Context, client *producer, kind tasks.Kind, token string, opts []enqueue.Option) *answer {
 	accept, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	acc, err := client.Accept(accept, kind, token, opts...)
 	if err != nil {
-		return answer{err: client.explain(accept, err)}
+		return &answer{err: client.explain(accept, err)}
 	}
-	if w.wait {
-		quiet := p
-		quiet.stderr = io.Discard
-		acc.Operation, err = w.follow(ctx, quiet, client, acc.Operation)
+	return &answer{acc: acc, at: time.Now()}
+}
+
+// followEach returns what follows each of many operations that were accepted.
+func followEach(ctx context.Context, p program, client *producer, w waiting) func(*answer) *answer {
+	p.stderr = io.Discard
+	var lost atomic.Bool // Redis could not be asked for one whose time was over: it is not asked for the others.
+	return func(a *answer) *answer {
+		switch {
+		case a.err != nil:
+		case lost.Load() && w.over(a.at):
+			a.err = fmt.Errorf("wait for %s: %w", a.acc.ID, enqueue.ErrQueueUnavailable)
+		default:
+			a.acc.Operation, a.err = w.follow(ctx, p, client, a.acc.Operation, a.at)
+			if errors.Is(a.err, enqueue.ErrQueueUnavailable) && w.over(a.at) {
+				lost.Store(true)
+			}
+		}
+		return a
 	}
-	return answer{acc, err}
+}
+
+// inOrder does something with each of in, a bounded number at a time, and returns what came of them in their order.
+// It runs ahead of its reader by so many results; the reader has to read them all.
+func inOrder[A, B any](in iter.Seq[A], ahead int, do func(A) B) <-chan B {
+	running, out := make(chan chan B, refreshParallel), make(chan B, ahead)
+	go func() {
+		defer close(running)
+		for a := range in {
+			slot := make(chan B, 1)
+			running <- slot
+			go func() { slot <- do(a) }()
+		}
+	}()
+	go func() {
+		defer close(out)
+		for slot := range running {
+			out <- <-slot
+		}
+	}()
+	return out
+}
+
+// all returns what a channel gives until it is closed.
+func all[A any](c <-chan A) iter.Seq[A] {
+	return func(yield func(A) bool) {
+		for a := range c {
+			if !yield(a) {
+				return
+			}
+		}
+	}
 }
 
 // progress returns a progress bar, which shows on a terminal only.

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/redistest"
 	"github.com/cardworker/cardworker/internal/sandbox"
 	"github.com/cardworker/cardworker/tasks"
@@ -157,5 +163,183 @@ func TestRefresh_BadTokensAreNamedByPlaceAndNothingIsAskedFor(t *testing.T) {
 
 	if n, err := rdb.DBSize(t.Context()).Result(); err != nil || n != 0 {
 		t.Errorf("Redis has %d keys (%v), want none", n, err)
+	}
+}
+
+// openClient returns a client on the Redis of an environment.
+func openClient(t testing.TB, environ []string) *redis.Client {
+	t.Helper()
+	opt, err := redis.ParseURL(strings.TrimPrefix(environ[0], "REDIS_URL="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() {
+		if err := rdb.Close(); err != nil {
+			t.Errorf("close the client: %v", err)
+		}
+	})
+	return rdb
+}
+
+// asking runs a command that a test looks at while it goes on.
+func asking(t testing.TB, environ []string, args ...string) <-chan result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	t.Cleanup(cancel)
+	ended := make(chan result, 1)
+	go func() {
+		stdout, stderr := newOutput(), newOutput()
+		code := run(ctx, program{args: args, environ: environ, stdin: strings.NewReader(""), stdout: stdout, stderr: stderr})
+		ended <- result{code, stdout.String(), stderr.String()}
+	}()
+	return ended
+}
+
+func TestRefresh_ManyAreAskedForWithoutWaitingForAny(t *testing.T) {
+	t.Parallel()
+	_, environ := startSandbox(t, sandbox.Config{})
+	rdb := openClient(t, environ)
+	const cards = 2*refreshParallel + 100
+	var lines, want []string
+	for i := range cards {
+		lines, want = append(lines, fmt.Sprintf("200000%03d", i)), append(want, fmt.Sprintf("******%03d", i))
+	}
+	file := writeFile(t, "cards.txt", strings.Join(lines, "\n"))
+	ended := asking(t, environ, "refresh", "pin", "--file", file, "--wait", "--timeout", "1h", "-o", "json")
+	// No worker runs, so no wait comes to its end.
+	timeout, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for n := 0; n < cards; {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("%d of %d cards were asked for after %s", n, cards, patience)
+		case got := <-ended:
+			t.Fatalf("it has ended: %s", got)
+		}
+		keys, err := rdb.Keys(t.Context(), "cardworker:{cw*}:op:*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = len(keys)
+	}
+	startWorker(t, environ)
+	got := <-ended
+	expect(t, got, exitOK)
+	var tokens []string
+	for line := range strings.Lines(got.stdout) {
+		op := operation(t, line)
+		if op.State != tasks.Succeeded {
+			t.Errorf("%+v, want it succeeded", op)
+		}
+		tokens = append(tokens, op.PublicToken)
+	}
+	if strings.Join(tokens, " ") != strings.Join(want, " ") {
+		t.Errorf("answers for %v, want %v", tokens, want)
+	}
+}
+
+func TestRefresh_InterruptedShowsAllThatWereAccepted(t *testing.T) {
+	t.Parallel()
+	_, redisURL := redistest.Shared(t)
+	environ := []string{"REDIS_URL=" + redisURL}
+	rdb := openClient(t, environ)
+	const cards = refreshParallel + 100
+	var lines []string
+	for i := range cards {
+		lines = append(lines, fmt.Sprintf("200000%03d", i))
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	ended, stdout, stderr := make(chan int, 1), newOutput(), newOutput()
+	go func() {
+		ended <- run(ctx, program{
+			args:    []string{"refresh", "pin", "--file", "-", "--wait", "--timeout", "1h", "-o", "json"},
+			environ: environ, stdin: strings.NewReader(strings.Join(lines, "\n")), stdout: stdout, stderr: stderr,
+		})
+	}()
+	accepted := func() int { return len(rdb.Keys(t.Context(), "cardworker:{cw*}:op:*").Val()) }
+	for timeout := time.After(patience); accepted() < cards; {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-timeout:
+			t.Fatalf("%d of %d cards were asked for after %s", accepted(), cards, patience)
+		}
+	}
+	// The last ones may be recorded without the command having heard of it.
+	interrupt()
+	if code := <-ended; code != exitError || !strings.Contains(stderr.String(), "interrupted") {
+		t.Errorf("exit code %d, stderr %q, want 1 and that it was interrupted", code, stderr)
+	}
+	if n := strings.Count(stdout.String(), "\n"); n < cards-refreshParallel || n > cards {
+		t.Errorf("stdout has %d lines, want at least %d", n, cards-refreshParallel)
+	}
+}
+
+func TestWaiting_TimeOverIsTimeOverButNotUnread(t *testing.T) {
+	t.Parallel()
+	_, environ := startSandbox(t, sandbox.Config{})
+	p := program{environ: environ, stdout: newOutput(), stderr: newOutput()}
+	client, err := openProducer(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	acc, err := client.RefreshPINStatus(t.Context(), cardFine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, before := waiting{wait: true, timeout: time.Hour}, time.Now().Add(-time.Hour)
+	op, err := w.follow(t.Context(), p, client, acc.Operation, before)
+	if exitCode(err) != exitWaiting || op.ID != acc.ID || op.Done {
+		t.Errorf("an hour after its acceptance: %+v, %v, want it as it is and exit code %d", op, err, exitWaiting)
+	}
+	startWorker(t, environ)
+	if _, err := client.Wait(t.Context(), acc.ID); err != nil {
+		t.Fatal(err)
+	}
+	op, err = w.follow(t.Context(), p, client, acc.Operation, before)
+	if err != nil || op.State != tasks.Succeeded {
+		t.Errorf("an hour after its acceptance, and done: %+v, %v, want it succeeded", op, err)
+	}
+}
+
+func TestRefresh_ARedisThatIsGoneIsNotAskedForEachCard(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	p := program{environ: []string{"REDIS_URL=" + server.URL()}, stdout: newOutput(), stderr: newOutput()}
+	client, err := openProducer(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var answers []*answer
+	for _, card := range []string{cardFine, cardOther} {
+		a := ask(t.Context(), client, tasks.RefreshPINStatus, card, nil)
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		a.at = a.at.Add(-time.Hour)
+		answers = append(answers, a)
+	}
+	server.Stop()
+	follow := followEach(t.Context(), p, client, waiting{wait: true, timeout: time.Hour})
+	first, second := follow(answers[0]), follow(answers[1])
+	for _, a := range []*answer{first, second} {
+		if exitCode(a.err) != exitError || !errors.Is(a.err, enqueue.ErrQueueUnavailable) || a.acc.ID == "" {
+			t.Errorf("operation %q, %v, want it as it was accepted and exit code %d", a.acc.ID, a.err, exitError)
+		}
+	}
+	if want := "wait for " + second.acc.ID + ": " + enqueue.ErrQueueUnavailable.Error(); first.err.Error() == want || second.err.Error() != want {
+		t.Errorf("the first says %q, the second %q, want the second not to have asked", first.err, second.err)
 	}
 }

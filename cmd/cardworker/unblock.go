@@ -75,7 +75,7 @@ func askOne(ctx context.Context, p program, client *producer, pr printer, w wait
 	if !w.wait {
 		return errors.Join(pr.operation(acc.Operation, acc), replayed(acc.Operation))
 	}
-	acc.Operation, err = w.follow(ctx, p, client, acc.Operation)
+	acc.Operation, err = w.follow(ctx, p, client, acc.Operation, time.Now())
 	return errors.Join(pr.operation(acc.Operation, acc), err)
 }
 
