@@ -18,7 +18,7 @@ var neverBegun = tasks.Stage{State: tasks.Accepted, Phase: tasks.Waiting}
 func (w *world) check(cover func(tasks.Transition)) (broken []string) {
 	run := audit.Run{
 		Finals: map[string]tasks.Operation{}, Seen: w.seen, Calls: w.card.calls,
-		Events: map[string][]opstore.Event{}, Bound: 10 * time.Second, Slack: 2 * time.Millisecond,
+		Events: map[string][]opstore.Event{}, Bound: 10 * time.Second, Slack: time.Millisecond, // a step
 	}
 	run.Requests = slices.Clone(w.requests)
 	for _, id := range w.order {
