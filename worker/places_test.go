@@ -22,7 +22,7 @@ func newReader(prompt string) doorman {
 	return d
 }
 
-func TestPlaces_OneKindOfWorkUsesAllButWhatIsKept(t *testing.T) {
+func TestPlaces_UnblocksUseAllAndRefreshesHalf(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		kind           tasks.Kind
@@ -30,8 +30,8 @@ func TestPlaces_OneKindOfWorkUsesAllButWhatIsKept(t *testing.T) {
 	}{
 		{tasks.UnblockPIN, 10, 10},
 		{tasks.UnblockCVV, 1, 1},
-		{tasks.RefreshPINStatus, 10, 9},
-		{tasks.RefreshCVVStatus, 32, 28},
+		{tasks.RefreshPINStatus, 10, 5},
+		{tasks.RefreshCVVStatus, 33, 17},
 		{tasks.RefreshPINStatus, 1, 1},
 	} {
 		t.Run(fmt.Sprintf("%s with %d", tc.kind, tc.places), func(t *testing.T) {
