@@ -33,5 +33,5 @@ var crashFaults = []form[fault]{
 	}},
 	// A deploy of a release whose payloads this one cannot read.
 	{words: "upgrade worker <worker>", needs: nextRelease, f: func(r *run, a args) { r.upgrade(a.worker) }},
-	{words: "<count> tasks of the next release", f: func(r *run, a args) { r.newer(a.count) }},
+	{words: "<count> tasks of the next release", asks: true, f: func(r *run, a args) { r.newer(a.count) }},
 }

@@ -18,6 +18,8 @@ type form[F any] struct {
 	words string
 	// network: it needs the proxy in front of Redis.
 	network bool
+	// asks: <count> operations or tasks are asked for.
+	asks bool
 	// untraced: what it measures is without traces.
 	untraced bool
 	// needs is the release that it starts.

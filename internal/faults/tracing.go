@@ -44,7 +44,9 @@ func startTracing(t testing.TB, sc *Scenario) *tracing {
 func (s *Scenario) requests() int {
 	n := s.Operations
 	for _, st := range s.steps {
-		n += st.do.args.count * max(1, st.times)
+		if st.do.form.asks {
+			n += st.do.args.count * max(1, st.times)
+		}
 	}
 	return n
 }
