@@ -1,8 +1,10 @@
 package doorbell
 
 import (
+	"context"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,14 +66,14 @@ func TestBell_SeveralServersOfOneQueueAllWake(t *testing.T) {
 	t.Parallel()
 	rdb, _ := redistest.Shared(t)
 	queue := queueOfTest(t)
-	b := listen(t, rdb, queue)
+	b := listen(t, rdb, queue, lastQueue)
 	const servers = 3
 	waiting := make([]<-chan struct{}, servers)
 	for i := range waiting {
 		waiting[i] = b.subscribe([]string{queue})
 	}
 	subscribed(t, rdb, queue, 1)
-	drain(t, waiting...)
+	drain(t, rdb, b, waiting...)
 	if err := Ring(t.Context(), rdb, queue); err != nil {
 		t.Fatalf("Ring: %v", err)
 	}
@@ -80,11 +82,24 @@ func TestBell_SeveralServersOfOneQueueAllWake(t *testing.T) {
 	}
 }
 
-// drain takes the ring that a new subscription makes.
-func drain(t testing.TB, waiting ...<-chan struct{}) {
+// lastQueue is a queue that a bell listens for last.
+const lastQueue = "last"
+
+// drain returns when the bell has heard of its new subscription, and takes the ring that this made for those who
+// wait, if it came after them. The bell must listen for lastQueue, and be subscribed.
+func drain(t testing.TB, rdb redis.UniversalClient, b *Bell, waiting ...<-chan struct{}) {
 	t.Helper()
+	last := b.subscribe([]string{lastQueue})
+	if err := Ring(t.Context(), rdb, lastQueue); err != nil {
+		t.Fatalf("Ring: %v", err)
+	}
+	// It is heard on the same connection, behind the subscriptions.
+	receive(t, "the ring behind the new subscription", last)
 	for _, w := range waiting {
-		receive(t, "the ring of the new subscription", w)
+		select {
+		case <-w:
+		default:
+		}
 	}
 }
 
@@ -92,10 +107,10 @@ func TestBell_ALostConnectionIsMadeAnewAndRings(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	rdb, killer := server.Client(t), server.Client(t)
-	b := listen(t, rdb, "q")
+	b := listen(t, rdb, "q", lastQueue)
 	heard := b.subscribe([]string{"q"})
 	subscribed(t, rdb, "q", 1)
-	drain(t, heard)
+	drain(t, killer, b, heard)
 
 	got := serve(t, b, rdb, "q")
 	for range 3 {
@@ -143,14 +158,55 @@ func TestPending_NamesTheQueuesThatHaveTasks(t *testing.T) {
 		t.Fatal("the queues lie on one node: the test has missed its aim")
 	}
 	b := listen(t, rdb, queues...)
-	if got := b.pending(t.Context()); len(got) != 0 {
-		t.Errorf("pending = %v, want none", got)
+	if got, took := b.pending(t.Context()); len(got) != 0 || took <= 0 {
+		t.Errorf("pending = %v after %s, want none after a while", got, took)
 	}
 	put(t, rdb, "b", "1")
 	put(t, rdb, "e", "2")
 	put(t, rdb, "c", "3", asynq.ProcessIn(time.Hour))
-	if got := b.pending(t.Context()); !slices.Equal(got, []string{"b", "e"}) {
+	if got, _ := b.pending(t.Context()); !slices.Equal(got, []string{"b", "e"}) {
 		t.Errorf("pending = %v, want [b e]", got)
+	}
+}
+
+func TestDistance_IsThatOfTheQuickestRoundTrip(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb := server.Client(t)
+	const far = 30 * time.Millisecond
+	var late atomic.Int64
+	rdb.AddHook(delay(func() time.Duration { return time.Duration(late.Load()) }))
+	late.Store(int64(far))
+	b := listen(t, rdb, "q")
+	eventually(t, "the distance is known", func() bool { return b.Distance() >= far })
+	late.Store(0)
+	eventually(t, "one quick round trip counts", func() bool { d := b.Distance(); return d > 0 && d < far })
+	late.Store(int64(far))
+	_, took := b.pending(t.Context())
+	if took < far {
+		t.Fatalf("a round trip took %s, want %s: the test has missed its aim", took, far)
+	}
+	if d := b.Distance(); d >= far {
+		t.Errorf("the distance is %s after a slow round trip, want less than %s", d, far)
+	}
+	server.Kill()
+	if waiting, took := b.pending(t.Context()); took != 0 || waiting != nil {
+		t.Errorf("pending = %v after %s without a Redis, want nothing", waiting, took)
+	}
+}
+
+// delay holds commands up before they are sent.
+type delay func() time.Duration
+
+func (d delay) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (d delay) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (d delay) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		<-time.After(d())
+		return next(ctx, cmd)
 	}
 }
 
