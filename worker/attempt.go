@@ -39,6 +39,8 @@ func (a attempt) status(ctx context.Context) (payblr.Status, error) {
 		read = a.api.CVVStatus
 	}
 	failpoint.Hit(failpoint.BeforeRead)
+	away(ctx)
+	defer back(ctx)
 	st, err := read(ctx, a.rec.Token.Reveal())
 	failpoint.Hit(failpoint.AfterRead)
 	return st, err
@@ -50,6 +52,8 @@ func (a attempt) send(ctx context.Context) error {
 		unblock = a.api.UnblockCVV
 	}
 	failpoint.Hit(failpoint.BeforeUnblock)
+	away(ctx)
+	defer back(ctx)
 	err := unblock(ctx, a.rec.Token.Reveal(), payblr.Note{Description: a.rec.Reason, UpdatedBy: a.rec.UpdatedBy})
 	failpoint.Hit(failpoint.AfterUnblock)
 	return err

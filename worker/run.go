@@ -237,6 +237,8 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil && !w.stopping()
 	}
+	away(ctx)
+	defer back(ctx)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -50,22 +50,30 @@ type job struct {
 
 // newServers returns the asynq servers of a worker. Refreshes have a server of their own: a task that
 // waits behind others of its server waits for the running ones too, whatever its priority. The servers share the
-// places: each may use all that the other leaves, but refreshes never more than half, so that an unblock finds a place
-// at once, however many refreshes wait.
+// places: each may use all that the other leaves, but refreshes always leave some free, so that an unblock finds a place
+// at once, however many refreshes wait, and have few of theirs in hand, so that it is not held up on its way either.
 func newServers(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger) []*server {
 	places := doorbell.NewPlaces(cfg.Concurrency)
-	kept := keptForUnblocks(cfg.Concurrency)
+	urgent, bulk := places.Share(0), places.Share(keptForUnblocks(cfg.Concurrency))
+	bulk.LimitInHand(func() int { return refreshesInHand(bell.Distance()) })
 	return []*server{
-		newServer(cfg, bell, log, "urgent", places.Share(0), tasks.QueueConfirm, tasks.QueueUnblock),
-		newServer(cfg, bell, log, "refresh", places.Share(kept), tasks.QueueRefresh),
+		newServer(cfg, bell, log, "urgent", urgent, tasks.QueueConfirm, tasks.QueueUnblock),
+		newServer(cfg, bell, log, "refresh", bulk, tasks.QueueRefresh),
 	}
 }
 
-// keptForUnblocks returns how many of the places refreshes must leave free: half. With seven eighths of 256 for
-// refreshes the p99 of an unblock beside a backlog was half as long again, and hardly more refreshes were done: what
-// they wait for then is Redis and the processor. When there is but one place it is for whoever comes first, and for an
-// unblock before a refresh.
-func keptForUnblocks(places int) int { return places / 2 }
+// keptForUnblocks returns how many of the places refreshes must leave free. When there is but one place it is for
+// whoever comes first, and for an unblock before a refresh.
+func keptForUnblocks(places int) int { return min((places+7)/8, places-1) }
+
+// refreshesInHand returns how many refreshes are worked on at once, those that wait for the API not counted, when a
+// round trip to Redis takes so long. On two processors 20 keep the worker and a Redis beside it busy, and an unblock
+// waits for no more than these. What is on the way to a distant Redis is in nobody's way, so there may be more, enough
+// for several thousand in a second.
+func refreshesInHand(distance time.Duration) int {
+	const near, perMillisecond = 20, 12
+	return near + int(perMillisecond*distance/time.Millisecond)
+}
 
 // newServer returns a server of the queues, the most urgent first.
 func newServer(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger, role string, share *doorbell.Share, queues ...string) *server {
@@ -132,19 +140,39 @@ func (j job) run(h asynq.Handler) {
 	err = h.ProcessTask(j.ctx, j.task)
 }
 
-// placeKey is that of a task's place in its context: a func() that gives it back, once.
+// place is a task's place among those that run at once.
+type place struct {
+	share    *doorbell.Share
+	giveBack func() // once
+}
+
+// placeKey is that of a task's *place in its context.
 type placeKey struct{}
 
 // begin is asked by asynq for the context of each task that it was handed, one that ends before a handler
 // gets it included.
 func (s *server) begin() context.Context {
-	return context.WithValue(context.Background(), placeKey{}, sync.OnceFunc(s.tasks.Ended))
+	return context.WithValue(context.Background(), placeKey{}, &place{s.share, sync.OnceFunc(s.tasks.Ended)})
 }
 
 // leave gives back the place of a task: when its handler has returned, or when asynq does not wait for that.
 func leave(ctx context.Context) {
-	if giveBack, ok := ctx.Value(placeKey{}).(func()); ok {
-		giveBack()
+	if p, ok := ctx.Value(placeKey{}).(*place); ok {
+		p.giveBack()
+	}
+}
+
+// away notes that a task begins to wait for somebody else, and back that it is back. A task that has no place, as in
+// a test, is not noted.
+func away(ctx context.Context) {
+	if p, ok := ctx.Value(placeKey{}).(*place); ok {
+		p.share.Away()
+	}
+}
+
+func back(ctx context.Context) {
+	if p, ok := ctx.Value(placeKey{}).(*place); ok {
+		p.share.Back()
 	}
 }
 

@@ -13,10 +13,15 @@ type Places struct {
 
 // Share is the part in the places that one server has.
 type Share struct {
-	places  *Places
-	kept    int           // places that it leaves to the shares before it
-	freed   chan struct{} // holds one word that a place may be free
-	waiting bool          // for a place, under the places' lock
+	places *Places
+	kept   int           // places that it leaves to the shares before it
+	most   func() int    // tasks that it may have in hand; nil for any number
+	freed  chan struct{} // holds one word that a place may be free
+
+	// Under the places' lock:
+	waiting bool // for a place
+	busy    int  // places that it has
+	away    int  // of its tasks, how many wait for somebody else
 }
 
 // NewPlaces returns so many places, at least one.
@@ -30,6 +35,28 @@ func (p *Places) Share(kept int) *Share {
 	s := &Share{places: p, kept: kept, freed: make(chan struct{}, 1)}
 	p.shares = append(p.shares, s)
 	return s
+}
+
+// LimitInHand has the share begin no task while it has so many in hand as most returns then, or more: those that run
+// and are not away. It is called before the share is used; most must be quick and safe for concurrent use.
+//
+// Tasks that wait for somebody else cost the others nothing but their places. Those in hand are what the others wait
+// behind, for a processor and for Redis, and more of them than keep these two busy bring nothing.
+func (s *Share) LimitInHand(most func() int) { s.most = most }
+
+// Away notes that a task of the share begins to wait for somebody else, until [Share.Back].
+func (s *Share) Away() { s.move(1) }
+
+// Back notes that a task is back. It goes on at once, however many are in hand.
+func (s *Share) Back() { s.move(-1) }
+
+func (s *Share) move(n int) {
+	s.places.mu.Lock()
+	defer s.places.mu.Unlock()
+	s.away += n
+	if n > 0 && s.most != nil {
+		s.places.tell()
+	}
 }
 
 // Free returns how many more tasks the server could begin now.
@@ -56,7 +83,11 @@ func (s *Share) free() int {
 			return 0
 		}
 	}
-	return max(0, s.places.total-s.kept-s.places.busy)
+	n := s.places.total - s.kept - s.places.busy
+	if s.most != nil {
+		n = min(n, s.most()-(s.busy-s.away))
+	}
+	return max(0, n)
 }
 
 // try takes up to n places and returns how many.
@@ -65,6 +96,7 @@ func (s *Share) try(n int) int {
 	defer s.places.mu.Unlock()
 	n = min(n, s.free())
 	s.places.busy += n
+	s.busy += n
 	return n
 }
 
@@ -99,6 +131,7 @@ func (s *Share) give(n int) {
 	s.places.mu.Lock()
 	defer s.places.mu.Unlock()
 	s.places.busy -= n
+	s.busy -= n
 	s.places.tell()
 }
 

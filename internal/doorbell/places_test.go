@@ -72,6 +72,52 @@ func TestPlaces_AWaitEndsWithTheServer(t *testing.T) {
 	}
 }
 
+func TestPlaces_ThoseInHandAreLimitedAndThoseAwayAreNot(t *testing.T) {
+	t.Parallel()
+	p := NewPlaces(10)
+	urgent, bulk := p.Share(0), p.Share(1)
+	most := 3
+	bulk.LimitInHand(func() int { return most })
+	if got := bulk.try(100); got != 3 {
+		t.Errorf("took %d, want the 3 that may be in hand", got)
+	}
+	// The server waits for one of them, and is told when it goes.
+	taken := make(chan bool)
+	go func() { taken <- bulk.take(nil) }()
+	eventually(t, "the share waits", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return bulk.waiting
+	})
+	bulk.Away()
+	if !receive(t, "one more is taken", taken) || bulk.Free() != 0 {
+		t.Errorf("%d more are free with 3 in hand, want none", bulk.Free())
+	}
+	for range 3 {
+		bulk.Away()
+	}
+	if got := bulk.try(100); got != 3 {
+		t.Errorf("took %d, want 3: all others are away", got)
+	}
+	for range 4 {
+		bulk.Back()
+	}
+	if got := bulk.Free(); got != 0 {
+		t.Errorf("%d are free with 7 in hand, want none", got)
+	}
+	most = 100
+	if got := bulk.Free(); got != 2 {
+		t.Errorf("%d are free, want 2: of 10 places 7 are taken and 1 is kept", got)
+	}
+	if got := urgent.Free(); got != 3 {
+		t.Errorf("%d are free for the urgent, want 3, whatever the others have in hand", got)
+	}
+	bulk.give(7)
+	if bulk.busy != 0 || bulk.away != 0 || p.busy != 0 {
+		t.Errorf("%d are busy and %d away at the end, want none", bulk.busy, bulk.away)
+	}
+}
+
 func TestPlaces_NeverMoreThanThereAre(t *testing.T) {
 	t.Parallel()
 	const total = 5
