@@ -41,8 +41,8 @@ type Config struct {
 	API API
 
 	// Concurrency is how many tasks are in flight at once, at least 1. They wait on the network, so it
-	// may be far above the number of processors. Refreshes take seven eighths of it at most, so that unblocks and
-	// confirmations do not wait for them. Zero means 256.
+	// may be far above the number of processors. Refreshes take seven eighths of it at most, or half of up to
+	// 32, so that unblocks and confirmations do not wait for them. Zero means 256.
 	Concurrency int
 	// ShutdownTimeout is how long [Worker.Stop] lets running tasks end before they are handed back.
 	// Zero means 25 seconds.

@@ -48,6 +48,8 @@ func (w *Worker) run(ctx context.Context, t tasks.Type, id string, seq int64) er
 		if err != nil {
 			return &retryLater{delay: redisTrouble, cause: err}
 		}
+		now := time.Now()
+		w.near.observe(now.Sub(sent), now)
 		switch b.Outcome {
 		case opstore.Done, opstore.Held, opstore.Stale:
 			return nil

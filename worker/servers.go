@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +36,7 @@ type server struct {
 	ended chan struct{}
 
 	share   *doorbell.Share
+	long    time.Duration             // see longInHand
 	drain   time.Duration             // how long running tasks have when it stops
 	stopped atomic.Pointer[time.Time] // when it began to stop
 }
@@ -51,35 +51,34 @@ type job struct {
 // newServers returns the asynq servers of a worker. Refreshes have a server of their own: a task that
 // waits behind others of its server waits for the running ones too, whatever its priority. The servers share the
 // places: each may use all that the other leaves, but refreshes always leave some free, so that an unblock finds a place
-// at once, however many refreshes wait, and have few of theirs in hand, so that it is not held up on its way either.
-func newServers(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger) []*server {
+// however many refreshes wait, and begin no more than they can do at once, so that it is not held up on its way either.
+func newServers(cfg Config, near *distance, bell *doorbell.Bell, log logrus.FieldLogger) []*server {
 	places := doorbell.NewPlaces(cfg.Concurrency)
 	urgent, bulk := places.Share(0), places.Share(keptForUnblocks(cfg.Concurrency))
-	bulk.LimitInHand(func() int { return refreshesInHand(bell.Distance()) })
+	bulk.LimitInHand(func() int { return refreshesInHand(near.get()) })
 	return []*server{
 		newServer(cfg, bell, log, "urgent", urgent, tasks.QueueConfirm, tasks.QueueUnblock),
 		newServer(cfg, bell, log, "refresh", bulk, tasks.QueueRefresh),
 	}
 }
 
-// keptForUnblocks returns how many of the places refreshes must leave free. When there is but one place it is for
-// whoever comes first, and for an unblock before a refresh.
-func keptForUnblocks(places int) int { return min((places+7)/8, places-1) }
+// keptForUnblocks returns how many of the places refreshes must leave free: an eighth, and when that is few, up to half.
+// When there is but one place it is for whoever comes first, and for an unblock before a refresh.
+func keptForUnblocks(places int) int { return max(places/8, min(places/2, 16)) }
 
-// refreshesInHand returns how many refreshes are worked on at once, those that wait for the API not counted, when a
-// round trip to Redis takes so long. On two processors 20 keep the worker and a Redis beside it busy, and an unblock
-// waits for no more than these. What is on the way to a distant Redis is in nobody's way, so there may be more, enough
-// for several thousand in a second.
-func refreshesInHand(distance time.Duration) int {
-	const near, perMillisecond = 20, 12
-	return near + int(perMillisecond*distance/time.Millisecond)
+// refreshesInHand returns how many refreshes are worked on when another may begin, those that wait for the API not
+// counted. On two processors 20 keep the worker and a Redis beside it busy. What is on its way to a Redis that is so far
+// away, or writes so slowly to its disk, is in nobody's way, so there may be more then.
+func refreshesInHand(away time.Duration) int {
+	const near, perMillisecond, most = 20, 12, 500
+	return min(near+int(perMillisecond*away/time.Millisecond), most)
 }
 
 // newServer returns a server of the queues, the most urgent first.
 func newServer(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger, role string, share *doorbell.Share, queues ...string) *server {
 	s := &server{
 		rdb: cfg.Connect("asynq-" + role), jobs: make(chan job), ended: make(chan struct{}),
-		share: share, drain: cfg.ShutdownTimeout,
+		share: share, long: longInHand, drain: cfg.ShutdownTimeout,
 	}
 	repeats := &uncancelled{UniversalClient: coalesce.New(s.rdb), last: s.onlyRepeats}
 	s.tasks = doorbell.NewHandful(repeats, share, bell.Released(), queues...)
@@ -140,40 +139,10 @@ func (j job) run(h asynq.Handler) {
 	err = h.ProcessTask(j.ctx, j.task)
 }
 
-// place is a task's place among those that run at once.
-type place struct {
-	share    *doorbell.Share
-	giveBack func() // once
-}
-
-// placeKey is that of a task's *place in its context.
-type placeKey struct{}
-
 // begin is asked by asynq for the context of each task that it was handed, one that ends before a handler
 // gets it included.
 func (s *server) begin() context.Context {
-	return context.WithValue(context.Background(), placeKey{}, &place{s.share, sync.OnceFunc(s.tasks.Ended)})
-}
-
-// leave gives back the place of a task: when its handler has returned, or when asynq does not wait for that.
-func leave(ctx context.Context) {
-	if p, ok := ctx.Value(placeKey{}).(*place); ok {
-		p.giveBack()
-	}
-}
-
-// away notes that a task begins to wait for somebody else, and back that it is back. A task that has no place, as in
-// a test, is not noted.
-func away(ctx context.Context) {
-	if p, ok := ctx.Value(placeKey{}).(*place); ok {
-		p.share.Away()
-	}
-}
-
-func back(ctx context.Context) {
-	if p, ok := ctx.Value(placeKey{}).(*place); ok {
-		p.share.Back()
-	}
+	return context.WithValue(context.Background(), placeKey{}, newPlace(s.share, s.long, s.tasks.Ended))
 }
 
 // stop takes no more tasks, returns those that no handler has got, and waits for the running ones.

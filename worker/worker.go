@@ -39,6 +39,7 @@ type Worker struct {
 	bell    *doorbell.Bell
 	alarms  *alarms
 	unbegun unbegun
+	near    distance // of Redis
 	tracer  trace.Tracer
 
 	draining chan struct{} // closed when the worker begins to stop
@@ -68,7 +69,7 @@ func New(cfg Config) (*Worker, error) {
 	w.bell = doorbell.Listen(w.rdb, tasks.Queues()...)
 	w.alarms = newAlarms(w.rdb, cfg.Log)
 	w.clients = append(w.clients, rdb)
-	w.servers = newServers(cfg, w.bell, cfg.Log)
+	w.servers = newServers(cfg, &w.near, w.bell, cfg.Log)
 	for _, s := range w.servers {
 		w.clients = append(w.clients, s.rdb)
 	}

@@ -3,9 +3,7 @@ package doorbell
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,13 +13,6 @@ import (
 
 // askInterval is how often the bell asks whether anything waits that nobody rang for.
 const askInterval = time.Second
-
-// remembered is how many of its own questions the bell judges the distance of Redis by. The quickest counts, as the
-// others may have waited behind something.
-const remembered = 60
-
-// atFirst is how many of them it puts at once when it begins, before there are tasks to be behind.
-const atFirst = 5
 
 // subscribeAgain is the pause after a subscription that failed.
 const subscribeAgain = 100 * time.Millisecond
@@ -34,7 +25,6 @@ type Bell struct {
 	release  context.CancelFunc
 	released <-chan struct{} // closed by release
 	ended    sync.WaitGroup
-	distance atomic.Int64 // see Distance, in nanoseconds
 
 	mu      sync.Mutex
 	waiting map[string][]chan<- struct{} // by channel: who waits for a queue's rings; each holds one ring
@@ -83,70 +73,41 @@ func (b *Bell) listen(ctx context.Context) {
 func (b *Bell) ask(ctx context.Context) {
 	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
-	var last []time.Duration // what the round trips took
-	for n := 0; ctx.Err() == nil; n++ {
-		if n >= atFirst {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 		bounded, cancel := context.WithTimeout(ctx, askInterval)
-		waiting, took := b.pending(bounded)
-		for _, q := range waiting {
+		for _, q := range b.pending(bounded) {
 			b.hear(channel(q))
 		}
 		cancel()
-		if took > 0 {
-			last = append(last, took)
-			last = last[max(0, len(last)-remembered):]
-			b.distance.Store(int64(slices.Min(last)))
-		}
 	}
 }
 
-// Distance returns how long a round trip to Redis takes when nothing is in its way: the shortest of about the last
-// minute, to the farthest node of a cluster; zero at first. It is safe for concurrent use.
-func (b *Bell) Distance() time.Duration { return time.Duration(b.distance.Load()) }
-
-// pending returns the queues that may have something in them, and how long the slowest round trip took, zero when one
-// failed. When Redis does not answer there are none: the connection will be made anew, and that rings.
-func (b *Bell) pending(ctx context.Context) (waiting []string, took time.Duration) {
-	keys := make([]string, len(b.queues))
-	for i, q := range b.queues {
-		keys[i] = pendingKey(q)
-	}
+// pending returns the queues that may have something in them. When Redis does not answer there are none:
+// the connection will be made anew, and that rings.
+func (b *Bell) pending(ctx context.Context) []string {
 	if _, cluster := coalesce.Cluster(b.rdb); !cluster {
-		n, took := b.exist(ctx, keys...)
-		if n == 0 {
-			return nil, took
+		keys := make([]string, len(b.queues))
+		for i, q := range b.queues {
+			keys[i] = pendingKey(q)
 		}
-		return b.queues, took
+		if n, err := b.rdb.Exists(ctx, keys...).Result(); err != nil || n == 0 {
+			return nil
+		}
+		return b.queues
 	}
 	// The queues may lie on different nodes of a cluster.
-	failed := false
-	for i, q := range b.queues {
-		n, one := b.exist(ctx, keys[i])
-		if n > 0 {
-			waiting = append(waiting, q)
+	var out []string
+	for _, q := range b.queues {
+		if n, err := b.rdb.Exists(ctx, pendingKey(q)).Result(); err == nil && n > 0 {
+			out = append(out, q)
 		}
-		took, failed = max(took, one), failed || one == 0
 	}
-	if failed {
-		took = 0
-	}
-	return waiting, took
-}
-
-// exist returns how many of the keys there are and how long it took to ask, or zero and zero when Redis does not answer.
-func (b *Bell) exist(ctx context.Context, keys ...string) (n int64, took time.Duration) {
-	start := time.Now()
-	n, err := b.rdb.Exists(ctx, keys...).Result()
-	if err != nil {
-		return 0, 0
-	}
-	return n, time.Since(start)
+	return out
 }
 
 // hear passes a ring on to everybody who waits for the queue.

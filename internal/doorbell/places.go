@@ -40,8 +40,9 @@ func (p *Places) Share(kept int) *Share {
 // LimitInHand has the share begin no task while it has so many in hand as most returns then, or more: those that run
 // and are not away. It is called before the share is used; most must be quick and safe for concurrent use.
 //
-// Tasks that wait for somebody else cost the others nothing but their places. Those in hand are what the others wait
-// behind, for a processor and for Redis, and more of them than keep these two busy bring nothing.
+// Tasks that wait for somebody else cost the others little but their places. Those in hand are what the others wait
+// behind, for a processor and for Redis, and more of them than keep these two busy bring nothing. When many come back at
+// once there are more all the same, until those have ended.
 func (s *Share) LimitInHand(most func() int) { s.most = most }
 
 // Away notes that a task of the share begins to wait for somebody else, until [Share.Back].
