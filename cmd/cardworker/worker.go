@@ -67,7 +67,7 @@ func runWorker(ctx context.Context, p program) (err error) {
 	if err != nil {
 		return &exit{exitError, err}
 	}
-	collectLessOften(p.environ)
+	setCollector(p.environ, s.WorkerConcurrency)
 	conn, err := openRedis(s)
 	if err != nil {
 		return err
@@ -133,10 +133,19 @@ func runWorker(ctx context.Context, p program) (err error) {
 // time.
 const gcPercent = 400
 
-// collectLessOften sets the garbage collector, unless the operator has.
-func collectLessOften(environ []string) {
-	if env.ToMap(environ)["GOGC"] == "" {
+// memoryLimit returns from how many bytes on garbage is collected more often than that, for a worker of so many places:
+// five times a few huge payloads that somebody has put into a queue are more than a small container has. In use is
+// much less, or collecting would take all the time.
+func memoryLimit(places int) int64 { return 160<<20 + int64(places)*64<<10 }
+
+// setCollector sets the garbage collector, as far as the operator has not.
+func setCollector(environ []string, places int) {
+	set := env.ToMap(environ)
+	if set["GOGC"] == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if set["GOMEMLIMIT"] == "" {
+		debug.SetMemoryLimit(memoryLimit(places))
 	}
 }
 
