@@ -24,8 +24,9 @@ const (
 	// was refused for want of Redis.
 	askTimeout = 5 * time.Second
 	askPause   = 100 * time.Millisecond
-	// patience is how long a producer asks for the same operation, and how long an end is waited for.
-	patience = 90 * time.Second
+	// patience is how long a producer asks for the same operation, and how long an end is waited for: longer than a
+	// scenario may expect it to take.
+	patience = 150 * time.Second
 	// readers is how many operations there are to one that is followed from its beginning to its end.
 	readers = 10
 )
@@ -134,7 +135,8 @@ func (l *load) follow(ctx context.Context, id string) {
 	}
 }
 
-// ends waits for the end of each of the requests. A missing one was accepted and is gone.
+// ends waits for the end of each of the requests. A missing one was accepted and is gone; one that has not ended in
+// time is as it is then.
 func ends(t testing.TB, client *enqueue.Client, asked []request, within time.Duration) map[string]tasks.Operation {
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
@@ -148,8 +150,11 @@ func ends(t testing.TB, client *enqueue.Client, asked []request, within time.Dur
 			defer func() { <-slots }()
 			op, err := client.Wait(ctx, q.ID)
 			if err != nil && enqueue.CodeOf(err) != enqueue.CodeOf(enqueue.ErrNotFound) {
-				// What it was at last is in op, unless Redis could not be asked.
+				// What it was at last is in op, unless the time was over before it was looked at.
 				t.Logf("wait for %s: %v", q.ID, err)
+				if op.ID == "" {
+					op = look(t, client, q.ID)
+				}
 			}
 			if op.ID != "" {
 				mu.Lock()
@@ -160,4 +165,15 @@ func ends(t testing.TB, client *enqueue.Client, asked []request, within time.Dur
 	}
 	all.Wait()
 	return out
+}
+
+// look returns an operation as it is, or none.
+func look(t testing.TB, client *enqueue.Client, id string) tasks.Operation {
+	ctx, cancel := context.WithTimeout(t.Context(), askTimeout)
+	defer cancel()
+	op, err := client.Get(ctx, id)
+	if err != nil && enqueue.CodeOf(err) != enqueue.CodeOf(enqueue.ErrNotFound) {
+		t.Errorf("look at %s: %v", id, err)
+	}
+	return op
 }
