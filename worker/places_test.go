@@ -27,6 +27,17 @@ func newReader(prompt string) doorman {
 	return d
 }
 
+// startPatient starts a worker whose tasks count as waiting when they are in hand for longer than that.
+func startPatient(t *testing.T, w *Worker, long time.Duration) {
+	t.Helper()
+	for _, s := range w.servers {
+		s.long = long
+	}
+	if err := w.Start(t.Context()); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+}
+
 func TestPlaces_UnblocksUseAllAndRefreshesLeaveSome(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -49,7 +60,7 @@ func TestPlaces_UnblocksUseAllAndRefreshesLeaveSome(t *testing.T) {
 			if tc.kind.Unblocks() {
 				api = newDoorman(false)
 			}
-			r.work(api, func(c *Config) { c.Concurrency = tc.places })
+			startPatient(t, r.idle(api, func(c *Config) { c.Concurrency = tc.places }), time.Hour)
 			var ids []string
 			for i := range 2 * tc.places {
 				ids = append(ids, r.accept(tc.kind, fmt.Sprint(100+i)).ID)
@@ -127,11 +138,8 @@ func TestPlaces_FewRefreshesAreInHandWhenRedisIsBusy(t *testing.T) {
 			if tc.away > 0 {
 				w.near.observe(tc.away, time.Now())
 			}
+			startPatient(t, w, tc.long)
 			bulk := w.servers[1]
-			bulk.long = tc.long
-			if err := w.Start(t.Context()); err != nil {
-				t.Fatalf("Start: %v", err)
-			}
 			scripts.Lock()
 			release := sync.OnceFunc(scripts.Unlock)
 			t.Cleanup(release) // The worker could not stop otherwise.
