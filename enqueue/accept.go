@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/internal/failpoint"
 	"github.com/cardworker/cardworker/internal/opstore"
 	"github.com/cardworker/cardworker/internal/spans"
@@ -109,6 +110,12 @@ func (c *Client) Accept(ctx context.Context, kind tasks.Kind, publicToken string
 	ctx, span := c.startAccept(ctx, kind)
 	defer span.End()
 	req.Traceparent = spans.Traceparent(ctx)
+	if c.atOnce && !c.store.Apart() {
+		req.Task = func(ctx context.Context, id string) (doorbell.Task, error) {
+			first := kind.FirstType()
+			return c.queue.Prepare(ctx, first, first.Policy().Queue, opstore.TaskID(id, 1), tasks.ByReference(id, 1))
+		}
+	}
 	acc, err := c.store.Accept(ctx, req.Request)
 	if err != nil {
 		err = admissionError(err)
@@ -119,7 +126,7 @@ func (c *Client) Accept(ctx context.Context, kind tasks.Kind, publicToken string
 	failpoint.Hit(failpoint.AfterAccept)
 	// A repeated request finds its operation recorded. Should the task be missing, because the first
 	// request died in between, this puts it there; if it exists the call changes nothing.
-	if acc.State == tasks.Accepted && !acc.Joined {
+	if acc.State == tasks.Accepted && !acc.Joined && !acc.Enqueued {
 		c.dispatch(ctx, acc.Record)
 	}
 	return Accepted{Operation: acc.Operation(), Joined: acc.Joined}, nil

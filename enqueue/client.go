@@ -78,6 +78,7 @@ type Client struct {
 	queue   *taskqueue.Client
 	watcher *opstore.Watcher
 	tracer  trace.Tracer
+	atOnce  bool // a task may be enqueued in the same step as its operation is recorded
 }
 
 // New returns a client on rdb, which stays the caller's to close, after the client. It does not connect
@@ -96,6 +97,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Client, error) {
 	})
 	return &Client{
 		cfg: cfg, store: store, queue: taskqueue.New(rdb), watcher: store.NewWatcher(), tracer: spans.Tracer("enqueue"),
+		atOnce: cfg.Durability == InMemory, // Otherwise a worker would begin what is not safe yet.
 	}, nil
 }
 

@@ -46,7 +46,7 @@ type leases struct {
 }
 
 type heldLease struct {
-	cancel context.CancelCauseFunc
+	cancel context.CancelCauseFunc // under the lock of the leases while it is held
 	lapse  *time.Timer
 	until  atomic.Pointer[time.Time] // it ends here
 }
@@ -74,15 +74,35 @@ func (ls *leases) safety() time.Duration { return ls.ttl / 10 }
 // over.
 func (ls *leases) hold(ctx context.Context, l opstore.Lease, since time.Time) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	h := ls.add(l, since, cancel)
+	return payblr.StartWhile(ctx, h.valid), func() { ls.drop(l, context.Canceled) }
+}
+
+// park keeps a lease for a run that is yet to come, and picks it up.
+func (ls *leases) park(l opstore.Lease, since time.Time) { ls.add(l, since, func(error) {}) }
+
+// pickUp is hold for a lease that was parked. It reports false when that was lost meanwhile.
+func (ls *leases) pickUp(ctx context.Context, l opstore.Lease) (_ context.Context, release func(), ok bool) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	h, ok := ls.held[l]
+	if !ok || !h.valid() {
+		return nil, nil, false
+	}
+	ctx, h.cancel = context.WithCancelCause(ctx)
+	return payblr.StartWhile(ctx, h.valid), func() { ls.drop(l, context.Canceled) }, true
+}
+
+// add begins to keep a lease. cancel is called when that ends.
+func (ls *leases) add(l opstore.Lease, since time.Time, cancel context.CancelCauseFunc) *heldLease {
 	h := &heldLease{cancel: cancel}
 	end := since.Add(ls.ttl - ls.safety())
 	h.last(end)
 	h.lapse = time.AfterFunc(time.Until(end), func() { ls.drop(l, errLeaseLapsed) })
-	ctx = payblr.StartWhile(ctx, h.valid)
 	ls.mu.Lock()
+	defer ls.mu.Unlock()
 	ls.held[l] = h
-	ls.mu.Unlock()
-	return ctx, func() { ls.drop(l, context.Canceled) }
+	return h
 }
 
 // drop ends a lease on this side, if it has not ended yet.
@@ -95,7 +115,7 @@ func (ls *leases) drop(l opstore.Lease, why error) {
 		return
 	}
 	h.lapse.Stop()
-	h.cancel(why)
+	h.cancel(why) // Nobody changes it any more: the lease is not among those held.
 	if errors.Is(why, context.Canceled) {
 		return
 	}

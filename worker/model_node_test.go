@@ -28,7 +28,17 @@ type node struct {
 	stalled atomic.Bool
 	stop    context.CancelFunc
 	ctx     context.Context
+	given   []delivery // what the worker has handed to itself
 }
+
+// give implements giver. The world stands still when anybody looks at what was given.
+func (p *node) give(queue, message string) bool {
+	p.given = append(p.given, delivery{queue, idOf(message)})
+	return true
+}
+
+// putBack implements giver. No worker of a world stops.
+func (p *node) putBack(context.Context) error { return nil }
 
 // actor is one thread of a process that makes visible steps.
 type actor struct {
@@ -82,6 +92,9 @@ func (w *world) newWorker(name string) *node {
 		store: opstore.New(p.rdb, opstore.Config{Lease: cfg.Lease}), queue: taskqueue.New(p.rdb),
 		alarms: newAlarms(p.rdb, cfg.Log), tracer: spans.Tracer("worker"),
 	}
+	if !w.sc.byQueue {
+		p.worker.own = p
+	}
 	p.worker.leases = newLeases(p.worker.store, cfg.Lease, cfg.Log, func() {})
 	go p.worker.leases.keep(p.ctx)
 	return p
@@ -107,7 +120,7 @@ var (
 	writeFates = []fate{happens, crashes, vanishes, mute, twice, stalls}
 	// stepNames are the scripts that are steps, by the first words of their headers; asynq's own has none.
 	stepNames = map[string]string{
-		"\n-- accept records": "accept", "\n-- begin takes": "begin", "\n-- chain records": "chain",
+		"\n-- accept records": "accept", "\n-- begin takes": "begin", "\n-- chain records": "chain", "\n-- handover records": "handover",
 		"\n-- finish ends": "finish", "\n-- yield ends": "yield", "\n-- redispatch makes": "redispatch",
 		`"pending_since", ARGV[3]`: "enqueue",
 	}

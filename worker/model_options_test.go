@@ -100,8 +100,17 @@ func (w *world) deliveries() (out []option, fresh bool) {
 		if p.stalled.Load() || slices.ContainsFunc(w.runs, func(a *actor) bool { return a.proc == p && a.task != nil }) {
 			continue
 		}
-		idle = p
-		break
+		if idle == nil {
+			idle = p
+		}
+		if len(p.given) > 0 {
+			fresh = true
+			out = append(out, option{"hand to " + p.name + " what it has made", func() {
+				d := p.given[0]
+				p.given = p.given[1:]
+				w.deliver(d, p)
+			}})
+		}
 	}
 	if idle == nil {
 		return nil, false

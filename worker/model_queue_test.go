@@ -72,26 +72,34 @@ func (w *world) deliver(d delivery, p *node) {
 
 // decodeTask reads the type and the payload of asynq's message.
 func decodeTask(t testing.TB, msg string) (name string, payload []byte) {
+	t.Helper()
+	fields := stringsOf(msg)
+	if len(fields) < 3 {
+		t.Fatalf("asynq's message cannot be read: %q", msg)
+	}
+	return fields[1], []byte(fields[2])
+}
+
+// idOf reads the id of asynq's message.
+func idOf(msg string) string { return stringsOf(msg)[3] }
+
+// stringsOf returns the fields of asynq's message, a protocol buffer, that are strings or bytes, by their numbers.
+func stringsOf(msg string) map[protowire.Number]string {
+	fields := map[protowire.Number]string{}
 	for b := []byte(msg); len(b) > 0; {
 		field, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			t.Fatalf("asynq's message cannot be read: %v", protowire.ParseError(n))
+			return nil
 		}
 		b = b[n:]
-		if kind == protowire.BytesType && field <= 2 {
-			v, m := protowire.ConsumeBytes(b)
-			if field == 1 {
-				name = string(v)
-			} else {
-				payload = v
-			}
-			b = b[m:]
-			continue
+		if kind == protowire.BytesType {
+			v, _ := protowire.ConsumeBytes(b)
+			fields[field] = string(v)
 		}
 		if n = protowire.ConsumeFieldValue(field, kind, b); n < 0 {
-			t.Fatalf("asynq's message cannot be read: %v", protowire.ParseError(n))
+			return nil
 		}
 		b = b[n:]
 	}
-	return name, payload
+	return fields
 }

@@ -27,6 +27,7 @@ import (
 // scenarios are the worlds; faults is chosen so that all of them together take seconds.
 var scenarios = []scenario{
 	{name: "unblock PIN", kind: tasks.UnblockPIN, producers: 1, faults: 2},
+	{name: "unblock PIN by way of the queue", kind: tasks.UnblockPIN, producers: 1, faults: 2, byQueue: true},
 	{name: "two taps on the button", kind: tasks.UnblockCVV, producers: 2, faults: 2},
 	{name: "refresh", kind: tasks.RefreshPINStatus, producers: 1, faults: 2},
 	{name: "an API that lags", kind: tasks.UnblockPIN, producers: 1, faults: 1, lag: 3},
@@ -183,7 +184,18 @@ var defects = []struct {
 		"recovery does not look for the confirming task",
 		"redis.call('ZADD', KEYS[3], now + tonumber(ARGV[5]), ARGV[1])\nchange(KEYS[1], ARGV[1], record, {\n  STATE, 'confirming'",
 		"change(KEYS[1], ARGV[1], record, {\n  STATE, 'confirming'",
+		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 1, byQueue: true},
+	},
+	{
+		"recovery does not look for a confirmation that was handed over",
+		"redis.call('ZADD', KEYS[2], lease, ARGV[1])\nredis.call('HSET', KEYS[5]",
+		"redis.call('ZREM', KEYS[2], ARGV[1])\nredis.call('HSET', KEYS[5]",
 		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 1},
+	},
+	{
+		"a late handover may write", "if not owns(record, ARGV[2]) then return {'stale', now} end\nlocal seq = tostring(record[SEQ] + 1)\nif ARGV[1]",
+		"local seq = tostring(record[SEQ] + 1)\nif ARGV[1]",
+		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 2, only: []fate{stalls}},
 	},
 	{
 		"a second request does not join", "if open and not is_overdue(open) then", "if false then",

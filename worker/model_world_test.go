@@ -38,6 +38,8 @@ type scenario struct {
 	faults int
 	// only are the fates that are tried besides the plain one; nil means all.
 	only []fate
+	// byQueue: tasks are enqueued by themselves, and confirmations go by way of their queue, as on a cluster.
+	byQueue bool
 	// rewrite puts a defect into the scripts.
 	rewrite *strings.Replacer
 }
@@ -84,7 +86,11 @@ func (w *world) now() time.Time { return time.Now().Add(w.sc.skew) }
 // produce has a producer ask after a while, in a process of its own.
 func (w *world) produce(name string, after time.Duration) {
 	p := w.newNode(name)
-	client, err := enqueue.New(p.rdb, enqueue.Config{UnblockExpiry: w.sc.lifetime, RefreshExpiry: w.sc.lifetime})
+	var rdb redis.UniversalClient = p.rdb
+	if w.sc.byQueue {
+		rdb = struct{ redis.UniversalClient }{p.rdb} // For all that a producer knows it may be several.
+	}
+	client, err := enqueue.New(rdb, enqueue.Config{UnblockExpiry: w.sc.lifetime, RefreshExpiry: w.sc.lifetime})
 	if err != nil {
 		w.t.Fatal(err)
 	}

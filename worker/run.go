@@ -39,49 +39,71 @@ var (
 //
 // Safe to run twice, also at the same time: one run gets the lease, and the others do nothing.
 func (w *Worker) run(ctx context.Context, t tasks.Type, id string, seq int64) error {
-	var held opstore.Lease
-	var looked time.Time
-	name := w.newRun()
-	for {
-		sent := time.Now()
-		b, err := w.store.Begin(ctx, t, id, seq, name, held)
-		if err != nil {
-			return &retryLater{delay: redisTrouble, cause: err}
-		}
-		now := time.Now()
-		w.near.observe(now.Sub(sent), now)
-		switch b.Outcome {
-		case opstore.Done, opstore.Held, opstore.Stale:
-			return nil
-		case opstore.Missing:
-			return &quarantine{reason: errNoRecord}
-		case opstore.Mismatch:
-			return &quarantine{reason: errMismatch}
-		case opstore.Go, opstore.Early, opstore.Expired:
-		default:
-			return &retryLater{delay: redisTrouble, cause: fmt.Errorf("begin %s: unknown outcome %q", id, b.Outcome)}
-		}
-		if held == (opstore.Lease{}) {
-			var release func()
-			ctx, release = w.leases.hold(ctx, b.Lease, sent)
+	if h, ok := w.handovers.take(t, opstore.TaskID(id, seq)); ok {
+		if held, release, ok := w.leases.pickUp(ctx, h.begun.Lease); ok {
 			defer release()
-			var span trace.Span
-			ctx, span = w.startSpan(ctx, t, b, sent)
-			defer span.End()
+			h = h.asOf(time.Now())
+			return w.attempts(held, t, h.run, h.begun, h.sent)
 		}
-		held = b.Lease
+		w.leases.drop(h.begun.Lease, errLeaseLapsed) // It is a task like any other now.
+	}
+	name := w.newRun()
+	b, sent, ok, err := w.begin(ctx, t, name, opstore.Lease{ID: id, Seq: seq})
+	if !ok {
+		return err
+	}
+	ctx, release := w.leases.hold(ctx, b.Lease, sent)
+	defer release()
+	return w.attempts(ctx, t, name, b, sent)
+}
+
+// begin takes the lease of a task for a run, or keeps it for the run's next attempt: held has no fence in the
+// first case. It reports false when the run has nothing to do; the error is what the run comes to then. sent is when
+// the request was sent.
+func (w *Worker) begin(
+	ctx context.Context, t tasks.Type, name string, held opstore.Lease,
+) (b opstore.Begun, sent time.Time, ok bool, err error) {
+	sent = time.Now()
+	b, err = w.store.Begin(ctx, t, held.ID, held.Seq, name, held)
+	if err != nil {
+		return b, sent, false, &retryLater{delay: redisTrouble, cause: err}
+	}
+	now := time.Now()
+	w.near.observe(now.Sub(sent), now)
+	switch b.Outcome {
+	case opstore.Go, opstore.Early, opstore.Expired:
+		return b, sent, true, nil
+	case opstore.Done, opstore.Held, opstore.Stale:
+		return b, sent, false, nil
+	case opstore.Missing:
+		return b, sent, false, &quarantine{reason: errNoRecord}
+	case opstore.Mismatch:
+		return b, sent, false, &quarantine{reason: errMismatch}
+	default:
+		return b, sent, false, &retryLater{delay: redisTrouble, cause: fmt.Errorf("begin %s: unknown outcome %q", held.ID, b.Outcome)}
+	}
+}
+
+// attempts makes the attempts of a run that has begun by a request sent then, until one is the last.
+func (w *Worker) attempts(ctx context.Context, t tasks.Type, name string, b opstore.Begun, sent time.Time) error {
+	ctx, span := w.startSpan(ctx, t, b, sent)
+	defer span.End()
+	var looked time.Time
+	for ok := true; ok; {
 		if b.Outcome == opstore.Early {
 			wait := b.Record.Next.Sub(b.Now)
 			if wait > longestPause || !w.pause(ctx, wait) {
 				return w.handBack(ctx, t, b, wait-time.Since(sent))
 			}
-			continue
+		} else if more, err := w.step(ctx, t, b, sent, &looked); !more {
+			return err
 		}
-		more, err := w.step(ctx, t, b, sent, &looked)
-		if !more {
+		var err error
+		if b, sent, ok, err = w.begin(ctx, t, name, b.Lease); !ok {
 			return err
 		}
 	}
+	return nil
 }
 
 // newRun returns a name for a run that no other has.
@@ -147,7 +169,7 @@ func (w *Worker) attempt(ctx context.Context, t tasks.Type, rec opstore.Record, 
 // finish writes the result. A write that fails for good leaves the operation to recovery, which has it
 // run again: what was read is read again, and what was sent is not sent again.
 func (w *Worker) finish(ctx context.Context, t tasks.Type, b opstore.Begun, v verdict, took time.Duration) error {
-	res := opstore.Result{Status: v.status, Accepted: v.accepted, Unknown: v.unknown}
+	res := opstore.Result{Status: v.status, Accepted: v.accepted, Unknown: v.unknown, Task: w.active(ctx)}
 	if v.end == fail {
 		res.Error = failure(v.code, v.message)
 	}
@@ -156,6 +178,7 @@ func (w *Worker) finish(ctx context.Context, t tasks.Type, b opstore.Begun, v ve
 	if err != nil {
 		return w.unwritten(err)
 	}
+	w.endedWith(res.Task)
 	failpoint.Hit(failpoint.AfterFinish)
 	w.finished(t, rec, v, took)
 	return nil
@@ -164,6 +187,13 @@ func (w *Worker) finish(ctx context.Context, t tasks.Type, b opstore.Begun, v ve
 // chain passes the accepted unblock on to its confirming task.
 func (w *Worker) chain(ctx context.Context, b opstore.Begun) error {
 	failpoint.Hit(failpoint.BeforeChain)
+	switch handed, err := w.handOver(ctx, b); {
+	case err != nil:
+		return w.unwritten(err)
+	case handed:
+		failpoint.Hit(failpoint.AfterChained)
+		return nil
+	}
 	next, err := w.store.Chain(ctx, b.Lease, b.Record.Kind)
 	if err != nil {
 		return w.unwritten(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,9 +32,14 @@ const (
 type server struct {
 	*asynq.Server
 	rdb   redis.UniversalClient // its own, to be closed after it
+	bell  *doorbell.Bell
 	tasks *doorbell.Handful
 	jobs  chan job // to a goroutine that has none
 	ended chan struct{}
+
+	// giveUp gives up the leases of tasks that were given to the server and will not be run; nil when none are.
+	giveUp  func(ctx context.Context, taskIDs []string)
+	putting sync.Mutex
 
 	share   *doorbell.Share
 	long    time.Duration             // see longInHand
@@ -52,13 +58,13 @@ type job struct {
 // waits behind others of its server waits for the running ones too, whatever its priority. The servers share the
 // places: each may use all that the other leaves, but refreshes always leave some free, so that an unblock finds a place
 // however many refreshes wait, and begin no more than they can do at once, so that it is not held up on its way either.
-func newServers(cfg Config, near *distance, bell *doorbell.Bell, log logrus.FieldLogger) []*server {
+func newServers(cfg Config, near *distance, done *ended, bell *doorbell.Bell, log logrus.FieldLogger) []*server {
 	places := doorbell.NewPlaces(cfg.Concurrency)
 	urgent, bulk := places.Share(0), places.Share(keptForUnblocks(cfg.Concurrency))
 	bulk.LimitInHand(func() int { return refreshesInHand(near.get()) })
 	return []*server{
-		newServer(cfg, bell, log, "urgent", urgent, tasks.QueueConfirm, tasks.QueueUnblock),
-		newServer(cfg, bell, log, "refresh", bulk, tasks.QueueRefresh),
+		newServer(cfg, done, bell, log, "urgent", urgent, tasks.QueueConfirm, tasks.QueueUnblock),
+		newServer(cfg, done, bell, log, "refresh", bulk, tasks.QueueRefresh),
 	}
 }
 
@@ -75,14 +81,14 @@ func refreshesInHand(away time.Duration) int {
 }
 
 // newServer returns a server of the queues, the most urgent first.
-func newServer(cfg Config, bell *doorbell.Bell, log logrus.FieldLogger, role string, share *doorbell.Share, queues ...string) *server {
+func newServer(cfg Config, done *ended, bell *doorbell.Bell, log logrus.FieldLogger, role string, share *doorbell.Share, queues ...string) *server {
 	s := &server{
-		rdb: cfg.Connect("asynq-" + role), jobs: make(chan job), ended: make(chan struct{}),
+		rdb: cfg.Connect("asynq-" + role), bell: bell, jobs: make(chan job), ended: make(chan struct{}),
 		share: share, long: longInHand, drain: cfg.ShutdownTimeout,
 	}
 	repeats := &uncancelled{UniversalClient: coalesce.New(s.rdb), last: s.onlyRepeats}
 	s.tasks = doorbell.NewHandful(repeats, share, bell.Released(), queues...)
-	s.Server = asynq.NewServerFromRedisClient(bell.Client(s.tasks, queues...), asynq.Config{
+	s.Server = asynq.NewServerFromRedisClient(endsOnce{bell.Client(s.tasks, queues...), done}, asynq.Config{
 		BaseContext:              s.begin,
 		ErrorHandler:             asynq.ErrorHandlerFunc(func(ctx context.Context, _ *asynq.Task, _ error) { leave(ctx) }),
 		Concurrency:              cfg.Concurrency, // the share is what bounds it
@@ -145,6 +151,26 @@ func (s *server) begin() context.Context {
 	return context.WithValue(context.Background(), placeKey{}, newPlace(s.share, s.long, s.tasks.Ended))
 }
 
+// give implements giver.
+func (s *server) give(queue, message string) bool {
+	if !s.tasks.Give(queue, message) {
+		return false
+	}
+	s.bell.Wake(queue)
+	return true
+}
+
+// putBack implements giver. It is called when asynq looks for no more tasks.
+func (s *server) putBack(ctx context.Context) error {
+	s.putting.Lock()
+	defer s.putting.Unlock()
+	// Whoever takes them next has to find their leases free.
+	if given := s.tasks.Refuse(); len(given) > 0 && s.giveUp != nil {
+		s.giveUp(ctx, given)
+	}
+	return s.tasks.PutBack(ctx)
+}
+
 // stop takes no more tasks, returns those that no handler has got, and waits for the running ones.
 func (s *server) stop(log logrus.FieldLogger) {
 	now := time.Now()
@@ -152,7 +178,7 @@ func (s *server) stop(log logrus.FieldLogger) {
 	s.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	if err := s.tasks.PutBack(ctx); err != nil {
+	if err := s.putBack(ctx); err != nil {
 		log.Warnf("left to recovery: %v", err)
 	}
 	s.Shutdown()

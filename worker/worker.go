@@ -39,8 +39,12 @@ type Worker struct {
 	bell    *doorbell.Bell
 	alarms  *alarms
 	unbegun unbegun
-	near    distance // of Redis
-	tracer  trace.Tracer
+	own     giver // of this worker; nil when its store is apart from asynq's queues
+
+	handovers handovers
+	ended     ended
+	near      distance // of Redis
+	tracer    trace.Tracer
 
 	draining chan struct{} // closed when the worker begins to stop
 	cancel   context.CancelFunc
@@ -69,7 +73,10 @@ func New(cfg Config) (*Worker, error) {
 	w.bell = doorbell.Listen(w.rdb, tasks.Queues()...)
 	w.alarms = newAlarms(w.rdb, cfg.Log)
 	w.clients = append(w.clients, rdb)
-	w.servers = newServers(cfg, &w.near, w.bell, cfg.Log)
+	w.servers = newServers(cfg, &w.near, &w.ended, w.bell, cfg.Log)
+	if !w.store.Apart() {
+		w.own, w.servers[0].giveUp = w.servers[0], w.giveUp
+	}
 	for _, s := range w.servers {
 		w.clients = append(w.clients, s.rdb)
 	}

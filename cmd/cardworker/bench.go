@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cardworker/cardworker/internal/bench"
+	"github.com/cardworker/cardworker/worker"
 )
 
 func newBench(p program) *cobra.Command {
@@ -47,6 +48,7 @@ docs/PERFORMANCE.md says what they are.`,
 				return usagef("--only must name some of %s", strings.Join(bench.Measures(), ", "))
 			}
 		}
+		setCollector(p.environ, worker.DefaultConcurrency) // For all systems alike, as the workers that users run.
 		self, err := os.Executable()
 		if err != nil {
 			return &exit{exitError, err}

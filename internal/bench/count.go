@@ -60,8 +60,8 @@ func (t *trips) total() int64 {
 	return n
 }
 
-func (h *tripHook) count(cmds ...redis.Cmder) {
-	h.roundTrips.Add(1)
+// tell is called before a round trip: when its answer is here, others may have acted on it long since.
+func (h *tripHook) tell(cmds ...redis.Cmder) {
 	if h.seen != nil {
 		h.seen(h.role, cmds)
 	}
@@ -75,17 +75,17 @@ func (h *tripHook) DialHook(next redis.DialHook) redis.DialHook {
 // ProcessHook counts a command.
 func (h *tripHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		h.count(cmd)
-		return err
+		h.tell(cmd)
+		defer h.roundTrips.Add(1)
+		return next(ctx, cmd)
 	}
 }
 
 // ProcessPipelineHook counts a pipeline.
 func (h *tripHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
-		h.count(cmds...)
-		return err
+		h.tell(cmds...)
+		defer h.roundTrips.Add(1)
+		return next(ctx, cmds)
 	}
 }

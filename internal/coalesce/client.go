@@ -43,6 +43,16 @@ func Cluster(rdb redis.UniversalClient) (*redis.ClusterClient, bool) {
 	return cluster, ok
 }
 
+// AnyKeys reports whether a script may use any keys together: rdb is, or stands in front of, a client of a single
+// server at a time, and not one that spreads the keys over several.
+func AnyKeys(rdb redis.UniversalClient) bool {
+	if c, ok := rdb.(*client); ok {
+		rdb = c.UniversalClient
+	}
+	_, ok := rdb.(*redis.Client)
+	return ok
+}
+
 type client struct {
 	redis.UniversalClient
 	only *lane // of everything; nil on a cluster

@@ -16,6 +16,10 @@ const (
 	longestErrorPause = 1500 * time.Millisecond
 )
 
+// fresh is how old a look may be when it goes to Redis, which is a little less than when it brings a task. asynq makes the lease of what it gets when it begins to look,
+// of half a minute, and first extends it five seconds later.
+const fresh = 2 * time.Second
+
 // Client returns a client for one asynq server that serves the queues, in strict priority and in this
 // order. The server should look again almost at once after it found nothing
 // (asynq.Config.TaskCheckInterval): the waiting is done here. The client stands in front of rdb.
@@ -23,52 +27,89 @@ const (
 // It must be used by one server only. At least one queue is needed, and each must be one that the bell
 // listens for.
 func (b *Bell) Client(rdb redis.UniversalClient, queues ...string) redis.UniversalClient {
-	return &client{
-		UniversalClient: rdb, bell: b, first: queues[0], last: queues[len(queues)-1], rung: b.subscribe(queues),
-	}
+	return &client{UniversalClient: rdb, bell: b, queues: queues, rung: b.subscribe(queues)}
 }
 
+// client is a [Bell.Client]. What is not a look at a queue may be called by anyone; all looks come from the server's
+// one looking goroutine.
 type client struct {
 	redis.UniversalClient
-	bell        *Bell
-	first, last string
-	rung        <-chan struct{}
-	failed      int // looks that failed in a row; only the server's one looking goroutine uses it
+	bell   *Bell
+	queues []string
+	rung   <-chan struct{}
+
+	failed   int  // looks that failed in a row
+	renewing bool // the last round waited until it was too old, and nothing has rung since
 }
 
+// EvalSha is how asynq looks. When a round of looks has found nothing it takes until somebody rings, and looks at all
+// queues again. A round that gets too old finds nothing, and the next one waits without asking Redis.
 func (c *client) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
-	return c.run(keys, func() *redis.Cmd { return c.UniversalClient.EvalSha(ctx, sha1, keys, args...) })
-}
-
-func (c *client) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	return c.run(keys, func() *redis.Cmd { return c.UniversalClient.Eval(ctx, script, keys, args...) })
-}
-
-func (c *client) run(keys []string, do func() *redis.Cmd) *redis.Cmd {
 	queue := dequeues(keys)
-	if queue == "" {
-		cmd := do()
-		if q := forwards(keys); q != "" {
-			if n, err := cmd.Int(); err == nil && n > 0 {
-				c.bell.hear(channel(q))
-			}
+	if queue == "" || len(args) != 2 {
+		return c.heard(keys, c.UniversalClient.EvalSha(ctx, sha1, keys, args...))
+	}
+	began := time.Now()
+	last := queue == c.queues[len(c.queues)-1]
+	cmd := redis.NewCmd(ctx, "evalsha", sha1)
+	cmd.SetErr(redis.Nil)
+	if !c.renewing {
+		if queue == c.queues[0] {
+			// A round of looks begins. What was rung until now is about to be found; what is rung from now
+			// on may come too late for this round, and is kept.
+			c.forget()
 		}
+		cmd = c.looked(c.UniversalClient.EvalSha(ctx, sha1, keys, args...), last)
+	}
+	if !last || !errors.Is(cmd.Err(), redis.Nil) {
 		return cmd
 	}
-	if queue == c.first {
-		// A round of looks begins. What was rung until now is about to be found; what is rung from now
-		// on may come too late for this round, and is kept.
-		c.forget()
+	c.renewing = false
+	old := time.NewTimer(fresh - time.Since(began))
+	defer old.Stop()
+	for errors.Is(cmd.Err(), redis.Nil) {
+		select {
+		case <-c.rung:
+			if time.Since(began) >= fresh {
+				return cmd // asynq looks again at once.
+			}
+			cmd = c.round(ctx, sha1, args[0])
+		case <-old.C:
+			c.renewing = true
+			return cmd
+		case <-c.bell.released:
+			return cmd
+		}
 	}
-	cmd := do()
+	return cmd
+}
+
+// Eval is how asynq looks when Redis does not know the script. It does not wait: asynq looks again.
+func (c *client) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	cmd := c.UniversalClient.Eval(ctx, script, keys, args...)
+	if queue := dequeues(keys); queue != "" {
+		return c.looked(cmd, queue == c.queues[len(c.queues)-1])
+	}
+	return c.heard(keys, cmd)
+}
+
+// round looks at all queues, as asynq does, until one has something.
+func (c *client) round(ctx context.Context, sha1 string, lease any) (cmd *redis.Cmd) {
+	for i, q := range c.queues {
+		cmd = c.looked(c.UniversalClient.EvalSha(ctx, sha1, dequeueKeys(q), lease, taskPrefix(q)), i == len(c.queues)-1)
+		if !errors.Is(cmd.Err(), redis.Nil) {
+			return cmd
+		}
+	}
+	return cmd
+}
+
+// looked takes note of what a look came to, and pauses after one that failed. last says that the round ends with it.
+func (c *client) looked(cmd *redis.Cmd, last bool) *redis.Cmd {
 	switch err := cmd.Err(); {
-	case err == nil:
+	case err == nil, last && errors.Is(err, redis.Nil):
 		c.failed = 0
 	case errors.Is(err, redis.Nil):
-		if queue == c.last {
-			c.failed = 0
-			c.wait()
-		}
 	case redis.HasErrorPrefix(err, "NOSCRIPT"):
 		// asynq sends the script and looks again.
 	default:
@@ -78,18 +119,20 @@ func (c *client) run(keys []string, do func() *redis.Cmd) *redis.Cmd {
 	return cmd
 }
 
+// heard rings for delayed tasks that a script has made pending.
+func (c *client) heard(keys []string, cmd *redis.Cmd) *redis.Cmd {
+	if q := forwards(keys); q != "" {
+		if n, err := cmd.Int(); err == nil && n > 0 {
+			c.bell.Wake(q)
+		}
+	}
+	return cmd
+}
+
 func (c *client) forget() {
 	select {
 	case <-c.rung:
 	default:
-	}
-}
-
-// wait returns when somebody rings.
-func (c *client) wait() {
-	select {
-	case <-c.rung:
-	case <-c.bell.released:
 	}
 }
 

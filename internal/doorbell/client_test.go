@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +47,7 @@ func forwardKeys(queue string) []string {
 // look looks at the queues until one has something, as asynq does, and returns whether one had.
 func look(c redis.UniversalClient, queues ...string) bool {
 	for _, q := range queues {
-		if c.EvalSha(context.Background(), "sha", dequeueKeys(q)).Err() == nil {
+		if c.EvalSha(context.Background(), "sha", dequeueKeys(q), 1, taskPrefix(q)).Err() == nil {
 			return true
 		}
 	}
@@ -68,20 +69,42 @@ func looking(c redis.UniversalClient, queues ...string) func() bool {
 	}
 }
 
+// full is a Redis of queues that have something or not, and notes the looks at them.
+type full struct {
+	mu    sync.Mutex
+	has   map[string]bool
+	looks []string
+}
+
+func (f *full) answer(keys []string) (any, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q := queueOf(keys[0])
+	f.looks = append(f.looks, q)
+	if f.has[q] {
+		return "task of " + q, nil
+	}
+	return nil, redis.Nil
+}
+
 func TestClient_ALookAtEmptyQueuesTakesUntilItRings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := silent()
-		var looks []string
-		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
-			looks = append(looks, queueOf(keys[0]))
-			return nil, redis.Nil
-		}}, "first", "last")
+		var f full
+		c := b.Client(fakeRedis{answer: f.answer}, "first", "last")
 		for _, q := range []string{"first", "last"} {
+			f = full{has: map[string]bool{}}
 			returned := looking(c, "first", "last")
 			if returned() {
 				t.Fatal("the look returned without a ring")
 			}
+			b.hear(channel("other"))
+			b.hear(channel(q)) // Somebody else was quicker.
+			if returned() {
+				t.Fatalf("the look returned with nothing")
+			}
+			f.has[q] = true
 			b.hear(channel("other"))
 			if returned() {
 				t.Fatal("the look returned when another queue's bell rang")
@@ -90,10 +113,14 @@ func TestClient_ALookAtEmptyQueuesTakesUntilItRings(t *testing.T) {
 			if !returned() {
 				t.Fatalf("the look goes on after the ring of %s", q)
 			}
-		}
-		// It waits behind the last of them, and never between.
-		if want := []string{"first", "last", "first", "last"}; !slices.Equal(looks, want) {
-			t.Errorf("it looked at %v, want %v", looks, want)
+			// It waits behind the last of them, never between, and looks at all of them then.
+			want := []string{"first", "last", "first", "last", "first", "last"}
+			if q == "first" {
+				want = want[:5]
+			}
+			if !slices.Equal(f.looks, want) {
+				t.Errorf("it looked at %v, want %v", f.looks, want)
+			}
 		}
 	})
 }
@@ -103,22 +130,62 @@ func TestClient_ARingBetweenTheLookAndTheWaitIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := silent()
 		defer b.Release()
-		ringAt := ""
+		looks, ringAt := 0, ""
 		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
-			if q := queueOf(keys[0]); q == ringAt {
+			looks++
+			if queueOf(keys[0]) == ringAt {
 				// Redis has found the queue empty, and before its answer is here a task comes.
+				ringAt = ""
 				b.hear(channel("first"))
 			}
 			return nil, redis.Nil
 		}}, "first", "last")
-		for _, ringAt = range []string{"first", "last"} {
-			if returned := looking(c, "first", "last"); !returned() {
-				t.Fatalf("a ring that came during the look at %s was lost", ringAt)
+		for _, at := range []string{"first", "last"} {
+			looks, ringAt = 0, at
+			returned := looking(c, "first", "last")
+			if returned() || looks != 4 {
+				t.Fatalf("%d looks after a ring that came during the look at %s, want two rounds of two", looks, at)
+			}
+			time.Sleep(fresh) // The bubble's: it ends the wait.
+			returned()
+			returned = looking(c, "first", "last")
+			time.Sleep(fresh)
+			returned()
+			if looks != 4 {
+				t.Errorf("%d looks without another ring, want none", looks-4)
+			}
+			c.(*client).renewing = false
+		}
+	})
+}
+
+// A wait is not for ever: what asynq gets from it has a lease of when it began. The next wait goes on where it ended.
+func TestClient_AWaitThatGetsTooOldIsRenewedWithoutAskingRedis(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		f := full{has: map[string]bool{}}
+		c := b.Client(fakeRedis{answer: f.answer}, "first", "last")
+		for range 3 {
+			returned := looking(c, "first", "last")
+			time.Sleep(fresh - 1)
+			if returned() {
+				t.Fatalf("the look returned before %s", fresh)
+			}
+			time.Sleep(1)
+			if !returned() {
+				t.Fatalf("the look goes on after %s", fresh)
 			}
 		}
-		ringAt = ""
-		if returned := looking(c, "first", "last"); returned() {
-			t.Error("one ring ended two looks")
+		if want := []string{"first", "last"}; !slices.Equal(f.looks, want) {
+			t.Errorf("in three waits it looked at %v, want %v", f.looks, want)
+		}
+		// What rings while nobody waits is not lost.
+		b.hear(channel("last"))
+		f.has["last"] = true
+		returned := looking(c, "first", "last")
+		if !returned() {
+			t.Error("a ring between two waits was lost")
 		}
 	})
 }
@@ -128,12 +195,13 @@ func TestClient_WhatRangBeforeTheLookIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := silent()
 		defer b.Release()
-		c := b.Client(fakeRedis{answer: nothing}, "q")
+		var f full
+		c := b.Client(fakeRedis{answer: f.answer}, "q")
 		for range 3 {
 			b.hear(channel("q"))
 		}
-		if returned := looking(c, "q"); returned() {
-			t.Error("a look that began after the ring did not wait: it costs one look more for each task")
+		if returned := looking(c, "q"); returned() || len(f.looks) != 1 {
+			t.Errorf("%d looks after a ring before the first: it costs one look more for each task", len(f.looks))
 		}
 	})
 }
@@ -154,9 +222,11 @@ func TestClient_ARingWakesAllWhoWaitForTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := silent()
 		defer b.Release()
-		rdb := fakeRedis{answer: nothing}
+		f := full{has: map[string]bool{}}
+		rdb := fakeRedis{answer: f.answer}
 		one, two, other := looking(b.Client(rdb, "q"), "q"), looking(b.Client(rdb, "p", "q"), "p", "q"), looking(b.Client(rdb, "p"), "p")
 		synctest.Wait()
+		f.has["q"] = true
 		b.hear(channel("q"))
 		if !one() || !two() || other() {
 			t.Errorf("woken are %t, %t and, of another queue, %t; want true, true, false", one(), two(), other())
@@ -171,8 +241,11 @@ func TestClient_DelayedTasksThatBecomeDueRing(t *testing.T) {
 		defer b.Release()
 		due := int64(0)
 		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
-			if forwards(keys) != "" {
+			switch {
+			case forwards(keys) != "":
 				return due, nil
+			case due > 0:
+				return "task", nil
 			}
 			return nil, redis.Nil
 		}}, "q")

@@ -12,5 +12,6 @@
 // A server that is busy takes tasks by the handful instead of one per round trip ([Handful]).
 //
 // Nothing of asynq is replaced: its keys and scripts are its own. The clients here stand in front of a
-// go-redis client and pass everything through.
+// go-redis client and pass everything through. A script of ours that writes a task together with an operation writes
+// what asynq would ([Task]).
 package doorbell

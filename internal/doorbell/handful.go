@@ -3,6 +3,7 @@ package doorbell
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -30,12 +31,16 @@ type Handful struct {
 	share  *Share
 	stop   <-chan struct{} // ends waits for a place
 	paid   int             // places that are taken for what was taken and not yet handed out
+
+	mu      sync.Mutex // of the tasks that were given
+	refuses bool       // the server takes no more tasks
 }
 
 // taken is what was taken from one queue.
 type taken struct {
 	queue string
 	tasks []string // encoded messages of asynq, the next one first
+	given []string // the same, by Give; under the lock
 	empty bool     // the queue was seen empty, and asynq is about to ask
 	want  int      // how many to take next time; 0 of one that was empty, which is asked for one all the same
 }
@@ -49,6 +54,30 @@ func NewHandful(rdb redis.UniversalClient, share *Share, stop <-chan struct{}, q
 		h.queues = append(h.queues, &taken{queue: q})
 	}
 	return h
+}
+
+// Give hands the server a task of one of its queues that its process has made active itself, as asynq's message. It is
+// begun before those that wait in Redis, as soon as there is a place; who gives it wakes the server. It reports false
+// after [Handful.Refuse]: then that and [Handful.PutBack] have to be called once more. It is safe for concurrent use.
+func (h *Handful) Give(queue, message string) bool {
+	t := h.queues[h.of(queue)]
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t.given = append(t.given, message)
+	return !h.refuses
+}
+
+// given returns the next task that was given for queue i or one before it, and its queue.
+func (h *Handful) given(i int) (queue, message string, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.queues[:i+1] {
+		if len(t.given) > 0 {
+			message, t.given = t.given[0], t.given[1:]
+			return t.queue, message, true
+		}
+	}
+	return "", "", false
 }
 
 // Ended gives back the place of a task. asynq writes down the end of a task behind that, and so long one that
@@ -71,6 +100,11 @@ func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args 
 		return reply
 	}
 	defer h.settle()
+	if queue, task, ok := h.given(i); ok {
+		reply.SetVal(task)
+		h.handOut(ctx, queue, task)
+		return reply
+	}
 	var err error
 	if h.holding() == 0 && !h.queues[i].empty {
 		err = h.take(ctx, sha1, i, args[0])

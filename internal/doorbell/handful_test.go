@@ -123,6 +123,43 @@ func TestHandful_TakesMoreAsLongAsItFindsAllAndOneOfAnEmptyQueue(t *testing.T) {
 	wantAsked(t, s, of(1), of(2), of(4), of(8), of(16), of(32), of(64), of(64), of(64), of(9), of(1))
 }
 
+func TestHandful_WhatIsGivenComesFirstAndTakesAPlaceLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	h := newHandful(s, 2, "a", "b")
+	s.put("a", 0, 3)
+	for _, id := range []string{"b-given", "b-second"} {
+		if !h.Give("b", message(id)) {
+			t.Errorf("Give(%s) = false while the server runs", id)
+		}
+	}
+	// Those of the queue that is asked for, or of more urgent ones; a0 waits in Redis.
+	if got := next(h, "b"); got != "b-given" {
+		t.Errorf("the first look found %s, want b-given", got)
+	}
+	if !h.Give("a", message("a-given")) {
+		t.Error("Give = false while the server runs")
+	}
+	wantNext(t, h, []string{"a", "b"}, "a-given")
+	if len(s.asked) != 0 {
+		t.Errorf("Redis was asked for %v, with what was given at hand", s.asked)
+	}
+	if free := h.Free(); free != 0 {
+		t.Errorf("%d places are free, want none: two tasks run", free)
+	}
+	h.Ended()
+	h.Ended()
+	wantNext(t, h, []string{"a", "b"}, "a0")
+	h.Ended()
+	if got := next(h, "b"); got != "b-second" {
+		t.Errorf("a look at b found %s, want b-second", got)
+	}
+	h.Ended()
+	if free := h.Free(); free != 2-len(h.queues[0].tasks) {
+		t.Errorf("%d places are free with %d tasks taken, want the rest of 2", free, len(h.queues[0].tasks))
+	}
+}
+
 func TestHandful_ALookAtEmptyQueuesIsOneRoundTripForAll(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -256,7 +293,7 @@ func TestHandful_ARingDuringALookThatIsAnsweredFromTheHandfulIsNotLost(t *testin
 			s.put("b", 3, 4)
 		}
 	}
-	wantNext(t, c, queues, "none", "b3")
+	wantNext(t, c, queues, "b3") // The second round finds it.
 }
 
 func TestHandful_OtherScriptsPassThrough(t *testing.T) {

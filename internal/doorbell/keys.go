@@ -21,8 +21,8 @@ func queueOf(key string) string {
 	return key[len(keyPrefix) : len(key)-len(pendingSuffix)]
 }
 
-// enqueues returns the queue that a script with these keys puts a task into, or "".
-func enqueues(keys []string) string {
+// Enqueues returns the queue that a script with these keys puts a task into, or "".
+func Enqueues(keys []string) string {
 	if len(keys) != 2 {
 		return ""
 	}

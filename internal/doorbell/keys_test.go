@@ -20,7 +20,7 @@ import (
 type recognised struct{ Enqueues, Dequeues, Forwards string }
 
 func recognise(keys []string) recognised {
-	return recognised{enqueues(keys), dequeues(keys), forwards(keys)}
+	return recognised{Enqueues(keys), dequeues(keys), forwards(keys)}
 }
 
 func TestKeys_AreRecognised(t *testing.T) {

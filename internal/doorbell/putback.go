@@ -16,9 +16,26 @@ var putBackText string
 
 var putBackScript = redis.NewScript(putBackText)
 
+// Refuse is called when the server takes no more tasks: what is given from now on is refused. It returns the ids of what
+// was given and not handed out, which is for PutBack as well. It is safe for concurrent use with Give, and to call again.
+func (h *Handful) Refuse() (given []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refuses = true
+	for _, t := range h.queues {
+		for _, task := range t.given {
+			if id, err := taskID(task); err == nil {
+				given = append(given, id)
+			}
+		}
+		t.tasks, t.given = append(t.given, t.tasks...), nil
+	}
+	return given
+}
+
 // PutBack returns what was taken and not handed out to the head of its queue, and rings, so that another
-// worker begins it at once. It is called when the server takes no more tasks. The error lists what could not
-// be returned; its operations are for recovery then.
+// worker begins it at once. It is called when the server takes no more tasks, after Refuse. The error lists what could
+// not be returned; its operations are for recovery then.
 func (h *Handful) PutBack(ctx context.Context) error {
 	defer h.settle()
 	var errs []error

@@ -77,6 +77,49 @@ func TestPutBack_ReturnsTasksInTheirOrderToTheHeadOfTheQueue(t *testing.T) {
 	})
 }
 
+func TestPutBack_ReturnsWhatWasGivenAsWell(t *testing.T) {
+	t.Parallel()
+	onEveryRedis(t, func(t *testing.T, rdb redis.UniversalClient, queue string) {
+		putMany(t, rdb, queue, 0, 2)
+		teach(t, rdb)
+		other := newHandful(rdb, 1000, queue)
+		for i := range 2 { // They are active, in this process.
+			if id, ok := takeOne(t, other, queue); !ok || id != fmt.Sprint(i) {
+				t.Fatalf("look %d = %s, %t", i, id, ok)
+			}
+		}
+		h := newHandful(rdb, 1000, queue)
+		given := func(id string) string {
+			text, err := rdb.HGet(t.Context(), taskPrefix(queue)+id, "msg").Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		if !h.Give(queue, given("0")) {
+			t.Error("Give = false while the server runs")
+		}
+		if ids := h.Refuse(); !slices.Equal(ids, []string{"0"}) {
+			t.Errorf("Refuse = %v, want what was given", ids)
+		}
+		if err := h.PutBack(t.Context()); err != nil {
+			t.Fatalf("PutBack: %v", err)
+		}
+		if h.Give(queue, given("1")) {
+			t.Error("Give = true after the server refused more")
+		}
+		if ids := h.Refuse(); !slices.Equal(ids, []string{"1"}) {
+			t.Errorf("Refuse = %v, want what was given after the first", ids)
+		}
+		if err := h.PutBack(t.Context()); err != nil {
+			t.Fatalf("PutBack once more: %v", err)
+		}
+		if got, want := pendingOrder(t, rdb, queue), []string{"1", "0"}; !slices.Equal(got, want) {
+			t.Errorf("the queue is %v, want %v", got, want)
+		}
+	})
+}
+
 // pendingOrder returns the ids of a queue's pending tasks, the next one first.
 func pendingOrder(t testing.TB, rdb redis.UniversalClient, queue string) []string {
 	t.Helper()

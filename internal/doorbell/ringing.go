@@ -26,7 +26,7 @@ func (r ringing) Eval(ctx context.Context, script string, keys []string, args ..
 // whoever hears the ring finds the task. The script's own error is in its command; a ring that failed is
 // one that was lost.
 func (r ringing) ring(ctx context.Context, keys []string, run func(redis.Scripter) *redis.Cmd) *redis.Cmd {
-	queue := enqueues(keys)
+	queue := Enqueues(keys)
 	if queue == "" {
 		return run(r.UniversalClient)
 	}

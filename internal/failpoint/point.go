@@ -16,7 +16,7 @@ type Point string
 
 // The points, in the order of an operation's life.
 const (
-	// AfterAccept: a producer has recorded the operation and has not enqueued its task.
+	// AfterAccept: a producer has recorded the operation, and where that is a step of its own it has not enqueued its task.
 	AfterAccept Point = "after-accept"
 
 	// AfterDequeue: a task has been taken from asynq, and the run has not begun.
@@ -30,8 +30,8 @@ const (
 	BeforeRead Point = "before-read"
 	AfterRead  Point = "after-read"
 
-	// BeforeChain: an accepted unblock is about to be recorded. AfterChain: it is, and the confirming task
-	// is about to be enqueued. AfterChained: that is done, too.
+	// BeforeChain: an accepted unblock is about to be recorded. AfterChain: it is, and the confirming task is about to
+	// be enqueued, or given to the worker that has begun it. AfterChained: that is done, too.
 	BeforeChain  Point = "before-chain"
 	AfterChain   Point = "after-chain"
 	AfterChained Point = "after-chained"

@@ -19,7 +19,7 @@ const (
 	// operations in hand.
 	stopsAfter = 700 * time.Millisecond
 	// stopTries is how often a worker is told to stop until it comes to such a point.
-	stopTries = 6
+	stopTries = 12
 )
 
 // crashWorker puts a worker in the place of worker n that kills itself at a point, and waits until it has.

@@ -46,6 +46,7 @@ type run struct {
 	redisGone   []time.Time
 	redisBack   []time.Time
 	apiBack     time.Time
+	late        lateness // since then
 	clock       []setting
 	poisoned    []poison
 	poisonBegan time.Time
@@ -124,6 +125,9 @@ func (s *Scenario) begin(t testing.TB, seed uint64) *run {
 // play runs the load while the faults happen.
 func (r *run) play(random *rand.Rand) {
 	begin := time.Now()
+	measured, stop := context.WithCancel(r.t.Context())
+	defer stop()
+	go r.late.watch(measured)
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)

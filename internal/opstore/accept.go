@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -28,6 +29,11 @@ type Request struct {
 	// fresh id is made and the task is the caller's to enqueue.
 	ID, TaskQueue, TaskID string
 
+	// Task returns the first task of the operation that has the id, for an operation whose ID is not set. It is
+	// enqueued in the same step as the operation is recorded then, and so before that is as safe as a Durability may
+	// ask for. Without it, after an error, and when the store is [Store.Apart], the task is the caller's to enqueue.
+	Task func(ctx context.Context, id string) (doorbell.Task, error)
+
 	// bound is what Key was bound to.
 	bound string
 }
@@ -40,6 +46,8 @@ type Accepted struct {
 	Joined bool
 	// Created: the operation is new.
 	Created bool
+	// Enqueued: so is its task, which is enqueued.
+	Enqueued bool
 	// Ended is the operation that was open for the card until this request found that its time was over, or nil.
 	Ended *Record
 }
@@ -95,7 +103,7 @@ func (s *Store) Accept(ctx context.Context, req Request) (Accepted, error) {
 func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 	first := req.Kind.FirstType()
 	if req.TaskID == "" {
-		req.TaskID, req.TaskQueue = req.ID+":1", first.Policy().Queue
+		req.TaskID, req.TaskQueue = TaskID(req.ID, 1), first.Policy().Queue
 	}
 	limit := 0
 	if req.Kind.Unblocks() {
@@ -115,6 +123,18 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		string(first), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
 		opPrefix(shard), keep, s.auditKeep(), s.cfg.ResultTTL.Milliseconds(),
 	}
+	var (
+		enqueued      []string
+		message, bell string
+		since         int64
+	)
+	if req.Task != nil && !s.Apart() {
+		if task, err := req.Task(ctx, req.ID); err == nil {
+			key, pending, channel := task.Waiting()
+			enqueued, message, since, bell = []string{key, pending}, task.Message, task.Since, channel
+		}
+	}
+	args = append(args, message, since, bell)
 	if req.Traceparent != "" {
 		args = append(args, fieldNames[fieldTraceparent], req.Traceparent)
 	}
@@ -122,7 +142,10 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		opKey(req.ID), lockKey(req.Card, req.Kind), limitKey(req.Card, req.Kind), waitingKey(shard, req.Kind),
 		auditKey(shard), joinedKey(req.ID), leasedKey(shard),
 	}
-	rep, err := runScript(ctx, s.rdb, acceptScript, keys, args...)
+	rep, err := runScript(ctx, s.rdb, acceptScript, append(keys, enqueued...), args...)
+	if enqueued != nil && s.isApart(err) {
+		return s.accept(ctx, req)
+	}
 	if err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)
 	}
@@ -132,7 +155,9 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 	}
 	if rep.outcome == "created" {
 		expires, err := rep.int(0)
-		acc := Accepted{Record: created(*req, first, rep.now, fromMillis(expires)), Created: true}
+		n, err2 := rep.int(2)
+		err = errors.Join(err, err2)
+		acc := Accepted{Record: created(*req, first, rep.now, fromMillis(expires)), Created: true, Enqueued: n == 1}
 		if ended, unreadable := rep.record(1); unreadable == nil && ended.ID != "" {
 			acc.Ended = &ended // What cannot be read of it is no reason to refuse the new one.
 		}

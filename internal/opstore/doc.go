@@ -4,7 +4,8 @@
 //
 // Every change is one Lua script (scripts/*.lua), so a crash leaves an operation before or after a step
 // and never in between. All keys of one card share a hash tag, the shard, so that the scripts work on
-// Redis Cluster; the shard is the prefix of the operation's id. Time is the clock of Redis throughout.
+// Redis Cluster; the shard is the prefix of the operation's id. On a single Redis a script may write asynq's task
+// together with the operation that it is of ([Store.Handover], Task of [Request]). Time is the clock of Redis throughout.
 //
 // The keys, with NN a shard:
 //

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -27,6 +28,10 @@ func fenceRefusesEveryLateWrite(t *testing.T, f fixture) {
 			return f.store.Yield(t.Context(), zombie.Lease, rec.TaskType, Progress{Code: tasks.CodeUnavailable, Blocked: true})
 		},
 		"Chain": func() error { _, err := f.store.Chain(t.Context(), zombie.Lease, rec.Kind); return err },
+		"Handover": func() error {
+			_, _, err := f.store.Handover(t.Context(), zombie.Lease, zombie.Record, "zombie", nextOf(zombie.Lease), doorbell.Active{})
+			return err
+		},
 		"Finish": func() error {
 			_, err := f.store.Finish(t.Context(), zombie.Lease, zombie.Record, Result{Status: unblocked()})
 			return err

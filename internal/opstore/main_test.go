@@ -32,12 +32,19 @@ type fixture struct {
 }
 
 func newFixture(t testing.TB, rdb redis.UniversalClient) fixture {
-	return fixture{TB: t, rdb: rdb, store: New(rdb, Config{})}
+	return fixture{TB: t, rdb: rdb}.withClient(rdb)
 }
 
 // with returns the fixture with another configuration of the store.
 func (f fixture) with(cfg Config) fixture {
 	f.store = New(f.rdb, cfg)
+	return f
+}
+
+// withClient returns the fixture with a store on another client.
+func (f fixture) withClient(rdb redis.UniversalClient) fixture {
+	f.store = New(rdb, Config{})
+	f.store.apart.Store(false) // The tests give asynq's tasks keys in the slot of their operation.
 	return f
 }
 

@@ -19,12 +19,12 @@ func TestOutOfMemory_EndsWorkAndTakesNone(t *testing.T) {
 	limited := f.open(tasks.UnblockPIN)
 	recs := map[string]Record{}
 	begun := map[string]Begun{}
-	for _, name := range []string{"yield", "chain", "finish"} {
+	for _, name := range []string{"yield", "chain", "handover", "finish"} {
 		recs[name] = f.open(tasks.UnblockPIN)
 		begun[name] = f.begun(recs[name], Lease{}, Go)
 	}
 	// All scripts are known to the server from here on: to load one takes memory.
-	for _, s := range []string{"accept", "begin", "extend", "yield", "chain", "finish", "redrive", "reserve"} {
+	for _, s := range []string{"accept", "begin", "extend", "yield", "chain", "handover", "finish", "redrive", "reserve"} {
 		if err := script(s).Load(t.Context(), f.rdb).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -64,6 +64,8 @@ func TestOutOfMemory_EndsWorkAndTakesNone(t *testing.T) {
 				t.Errorf("Chain = %v", err)
 			}
 			b = f.begun(f.get(recs[name].ID), Lease{}, Go)
+		case "handover":
+			b = f.handover(f.store, b)
 		}
 		f.finish(b, Result{Status: unblocked()})
 	}

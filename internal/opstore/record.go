@@ -118,14 +118,23 @@ var fieldNames = [fieldCount]string{
 	fieldKeepUntil: "keep_until_ms", fieldStatus: "status", fieldObserved: "observed_ms", fieldError: "error",
 }
 
-// fieldsForScripts declares the names and positions of the fields in Lua: FIELDS, and STATE, VER and so on.
-func fieldsForScripts() string {
+// fieldsForScripts declares in Lua what a text uses of the names and positions of the fields: FIELDS lists the names,
+// and STATE, VER and so on are positions.
+func fieldsForScripts(text string) string {
 	var positions, numbers []string
 	for i, name := range fieldNames {
-		positions, numbers = append(positions, strings.ToUpper(name)), append(numbers, strconv.Itoa(i+1))
+		if position := strings.ToUpper(name); uses(text, position) {
+			positions, numbers = append(positions, position), append(numbers, strconv.Itoa(i+1))
+		}
 	}
-	return fmt.Sprintf("local FIELDS = {'%s'}\nlocal %s = %s\n",
-		strings.Join(fieldNames[:], "','"), strings.Join(positions, ","), strings.Join(numbers, ","))
+	declared := ""
+	if len(positions) > 0 {
+		declared = fmt.Sprintf("local %s = %s\n", strings.Join(positions, ","), strings.Join(numbers, ","))
+	}
+	if uses(text, "FIELDS") {
+		declared += fmt.Sprintf("local FIELDS = {'%s'}\n", strings.Join(fieldNames[:], "','"))
+	}
+	return declared
 }
 
 // parseRecord reads the fields of a record, which lie at their positions; those that are missing at the end

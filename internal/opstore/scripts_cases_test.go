@@ -29,7 +29,7 @@ func shardKeys(rec Record, names ...string) []string {
 func acceptCall(rec Record, limit int) ([]string, []any) {
 	return shardKeys(rec, "lock", "limit", "waiting", "audit", "joined", "leased"), []any{
 		rec.ID, "unblock_pin", rec.Token.Reveal(), 60_000, 0, "", "", limit, dayMillis,
-		"pin:unblock", "unblock", rec.ID + ":1", 1500, opPrefix(tasks.ShardOf(rec.ID)), 0, dayMillis, 1000,
+		"pin:unblock", "unblock", rec.ID + ":1", 1500, opPrefix(tasks.ShardOf(rec.ID)), 0, dayMillis, 1000, "", 0, "",
 	}
 }
 
@@ -43,6 +43,14 @@ func yieldCall(rec Record, fence int64) ([]string, []any) {
 
 func chainCall(rec Record, fence int64) ([]string, []any) {
 	return shardKeys(rec, "leased", "waiting", "audit"), []any{rec.ID, fence, "pin:confirm", "confirm", 1500}
+}
+
+func handoverCall(rec Record, seq, fence int64) ([]string, []any) {
+	l := Lease{ID: rec.ID, Seq: seq, Fence: fence}
+	task := nextOf(l)
+	key, paused, active, leases, _ := task.Taken()
+	return append(shardKeys(rec, "leased", "waiting", "audit"), key, paused, active, leases),
+		[]any{rec.ID, fence, "pin:confirm", "confirm", task.ID, task.Message, 1, "test", 3000, "call-1"}
 }
 
 func finishCall(rec Record, fence int64) ([]string, []any) {
@@ -127,6 +135,15 @@ var scriptCases = map[string]map[string]arrange{
 			return chainCall(rec, f.begun(rec, Lease{}, Go).Lease.Fence)
 		},
 		"stale": func(_ *testing.T, _ fixture, rec Record) ([]string, []any) { return chainCall(rec, 7) },
+	},
+	"handover": {
+		"go": func(_ *testing.T, f fixture, rec Record) ([]string, []any) {
+			return handoverCall(rec, 1, f.begun(rec, Lease{}, Go).Lease.Fence)
+		},
+		"stale": func(_ *testing.T, _ fixture, rec Record) ([]string, []any) { return handoverCall(rec, 1, 7) },
+		"elsewhere": func(_ *testing.T, f fixture, rec Record) ([]string, []any) {
+			return handoverCall(rec, 6, f.begun(rec, Lease{}, Go).Lease.Fence)
+		},
 	},
 	"finish": {
 		"ok": func(_ *testing.T, f fixture, rec Record) ([]string, []any) {

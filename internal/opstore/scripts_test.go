@@ -62,6 +62,29 @@ func TestScripts_HeadsNameKeysArgumentsAndEveryOutcome(t *testing.T) {
 	}
 }
 
+// What a script does not use Redis need not make for it; that it has all it uses is shown by running it.
+func TestScripts_HaveNothingThatTheyDoNotUse(t *testing.T) {
+	t.Parallel()
+	all := functionsOf(source("prelude"))
+	if len(all) < 10 || nameOf(all[0]) != "now_ms" {
+		t.Fatalf("%d functions are shared, want at least 10, now_ms first", len(all))
+	}
+	for name, want := range map[string][]string{
+		"due":   {"now_ms"},
+		"chain": {"now_ms", "is_done", "load", "write", "set", "audit", "change", "is_repeat", "owns"},
+	} {
+		text := textOf(name)
+		for _, f := range all {
+			if got, want := strings.Contains(text, f), slices.Contains(want, nameOf(f)); got != want {
+				t.Errorf("%s has %s: %t, want %t", name, nameOf(f), got, want)
+			}
+		}
+	}
+	if text := textOf("due"); strings.Contains(text, "FIELDS") || strings.Contains(text, "STATE") {
+		t.Errorf("due declares fields that it does not use:\n%s", text)
+	}
+}
+
 // scriptsAnswerEveryOutcomeOfTheirHeads runs each script by itself, once for each outcome.
 func scriptsAnswerEveryOutcomeOfTheirHeads(t *testing.T, f fixture) {
 	for name, cases := range scriptCases {

@@ -83,7 +83,22 @@ type Store struct {
 	cfg   Config
 	name  string // of this store among all
 	calls atomic.Uint64
+	apart atomic.Bool
 	settling
+}
+
+// Apart reports whether the store's scripts cannot write what is asynq's, because that may lie on another server: the
+// client spreads the keys over several, or Redis has turned out to be a cluster.
+func (s *Store) Apart() bool { return s.apart.Load() }
+
+// isApart reports whether Redis has refused a script because its keys are not in one slot. Nothing was done then, and
+// the store is Apart from then on.
+func (s *Store) isApart(err error) bool {
+	if !redis.HasErrorPrefix(err, "CROSSSLOT") {
+		return false
+	}
+	s.apart.Store(true)
+	return true
 }
 
 // callNumber returns a number that no other call has, of this store or another. go-redis repeats a
@@ -92,7 +107,9 @@ func (s *Store) callNumber() string { return s.name + strconv.FormatUint(s.calls
 
 // New returns a store on rdb, which stays the caller's to close.
 func New(rdb redis.UniversalClient, cfg Config) *Store {
-	return &Store{rdb: rdb, cfg: cfg.withDefaults(), name: rand.Text()[:12] + "-"}
+	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), name: rand.Text()[:12] + "-"}
+	s.apart.Store(!coalesce.AnyKeys(rdb))
+	return s
 }
 
 // Lease returns how long a lease lasts.

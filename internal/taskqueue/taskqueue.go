@@ -19,24 +19,36 @@ import (
 
 // Client enqueues tasks. It is safe for concurrent use.
 type Client struct {
-	asynq *asynq.Client
+	asynq    *asynq.Client
+	prepares *asynq.Client // as asynq's client would enqueue, without doing it
 }
 
 // New returns a client on rdb, which stays the caller's to close. It wakes the workers for what it enqueues.
 func New(rdb redis.UniversalClient) *Client {
-	return &Client{asynq: asynq.NewClientFromRedisClient(doorbell.Ringing(rdb))}
+	return &Client{
+		asynq:    asynq.NewClientFromRedisClient(doorbell.Ringing(rdb)),
+		prepares: asynq.NewClientFromRedisClient(capturing{rdb}),
+	}
 }
 
 // Enqueue puts a task of an operation into its queue, to be run at once. id is the task's own and makes
 // the call safe to repeat: a task with that id that exists already, which is what a lost reply leaves
 // behind, counts as enqueued. A task that is enqueued under a span tells which in a header.
 func (c *Client) Enqueue(ctx context.Context, t tasks.Type, queue, id string, p tasks.Payload) error {
+	err := enqueue(ctx, c.asynq, t, queue, id, p)
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return fmt.Errorf("enqueue %s: %w", t, err)
+	}
+	return nil
+}
+
+func enqueue(ctx context.Context, client *asynq.Client, t tasks.Type, queue, id string, p tasks.Payload) error {
 	policy := t.Policy()
 	var headers map[string]string
 	if traceparent := spans.Traceparent(ctx); traceparent != "" {
 		headers = map[string]string{spans.Header: traceparent}
 	}
-	_, err := c.asynq.EnqueueContext(ctx, asynq.NewTaskWithHeaders(string(t), p.Encode(), headers),
+	_, err := client.EnqueueContext(ctx, asynq.NewTaskWithHeaders(string(t), p.Encode(), headers),
 		asynq.Queue(queue),
 		asynq.TaskID(id),
 		// asynq counts the tries after the first. It must not give up before the operation does, whose
@@ -44,10 +56,7 @@ func (c *Client) Enqueue(ctx context.Context, t tasks.Type, queue, id string, p 
 		asynq.MaxRetry(policy.Attempts),
 		asynq.Timeout(policy.Timeout),
 	)
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("enqueue %s: %w", t, err)
-	}
-	return nil
+	return err
 }
 
 // State is where asynq has a task.

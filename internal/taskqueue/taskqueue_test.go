@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -63,6 +64,37 @@ func TestEnqueue_PutsTheTaskWithItsPolicy(t *testing.T) {
 			if q, err := inspector.GetQueueInfo(name); err != nil || q.Pending != 2 {
 				t.Errorf("queue %s: %+v, %v, want 2 pending", name, q, err)
 			}
+		}
+	})
+}
+
+func TestPrepare_IsWhatEnqueueWrites(t *testing.T) {
+	t.Parallel()
+	onEveryRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		queue := taskqueue.New(rdb)
+		p := tasks.ByReference(id, 2)
+		task, err := queue.Prepare(t.Context(), tasks.TypeConfirmCVV, tasks.QueueConfirm, id+":2", p)
+		if err != nil {
+			t.Fatalf("Prepare = %v", err)
+		}
+		key, pending, _ := task.Waiting()
+		if n, err := rdb.Exists(t.Context(), key, pending).Result(); err != nil || n != 0 {
+			t.Errorf("%d keys of the task are there before it is written, %v", n, err)
+		}
+		if known, err := rdb.SIsMember(t.Context(), "asynq:queues", tasks.QueueConfirm).Result(); err != nil || !known {
+			t.Errorf("asynq does not know the queue: %t, %v", known, err)
+		}
+		if age := time.Since(time.Unix(0, task.Since)); age < 0 || age > time.Minute {
+			t.Errorf("it is pending since %d, %s ago, want now", task.Since, age)
+		}
+		if err := queue.Enqueue(t.Context(), tasks.TypeConfirmCVV, tasks.QueueConfirm, id+":2", p); err != nil {
+			t.Fatal(err)
+		}
+		if want, err := rdb.HGet(t.Context(), key, "msg").Result(); err != nil || task.Message != want {
+			t.Errorf("Prepare = %q, want %q, as Enqueue has written to %s (%v)", task.Message, want, key, err)
+		}
+		if ids, err := rdb.LRange(t.Context(), pending, 0, -1).Result(); err != nil || !slices.Equal(ids, []string{id + ":2"}) {
+			t.Errorf("pending are %v, %v", ids, err)
 		}
 	})
 }

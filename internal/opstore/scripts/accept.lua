@@ -2,22 +2,24 @@
 --
 -- KEYS  1 record  2 join lock of card and kind  3 velocity window of card and kind  4 waiting index
 --       5 audit stream  6 what a request with an idempotency key has joined  7 leased index
+--       8 asynq's task  9 its pending tasks, when the task is enqueued here
 -- ARGV  1 id  2 kind  3 public token  4 lifetime ms  5 expiry ms or 0 (then the lifetime counts)
 --       6 reason  7 updated by  8 limit (0 = none)  9 limit's window ms
 --       10 task type  11 task queue  12 task id  13 grace ms until recovery looks for the task
 --       14 prefix of record keys  15 ms that the record must stay for its idempotency key, or 0
 --       16 audit keep ms  17 result ttl ms of an operation that is ended here
---       18 'traceparent'  19 its value, or neither of the two
+--       18 message of the task that is enqueued here, or ''  19 since when it is pending, ns  20 the queue's bell
+--       21 'traceparent'  22 its value, or neither of the two
 --
 -- Nobody joins an operation whose time is over, of which nobody has the lease and no unblock may have been
 -- applied: it could only expire. It ends here, as a worker would have ended it, and the request gets a new one.
 --
--- Returns {'created', now, expiry ms} or {'created', now, expiry ms, record that was ended}
+-- Returns {'created', now, expiry ms, record that was ended or nil, whether the task is enqueued here}
 --       | {'exists', now, record}: this id was recorded before
 --       | {'joined', now, record}: another operation of the kind is open for the card, or was when this
 --         id came first
 --       | {'limit', now, ms until the next would be accepted}.
-local now = now_ms()
+local now, stamp = now_ms()
 local keep_until = ARGV[15] ~= '0' and now + tonumber(ARGV[15])
 local function remember(op)
   if keep_until and keep_until > tonumber(redis.call('HGET', op, 'keep_until_ms') or '0') then
@@ -61,7 +63,7 @@ end
 if open then
   local why = overdue(open[LAST_CODE])
   change(op, others[2], open, {STATE, 'failed', LEASE_MS, '0', NEXT_MS, '', RUN, '', ERROR, why},
-    KEYS[5], 'failed', cjson.decode(why)['code'], now, tonumber(ARGV[16]))
+    KEYS[5], 'failed', cjson.decode(why)['code'], stamp, tonumber(ARGV[16]))
   redis.call('ZREM', KEYS[4], others[2])
   redis.call('ZREM', KEYS[7], others[2])
   redis.call('PEXPIRE', op, math.max(tonumber(ARGV[17]), (tonumber(open[KEEP_UNTIL_MS]) or 0) - now))
@@ -69,16 +71,21 @@ end
 
 local expires = tonumber(ARGV[5])
 if expires == 0 then expires = now + tonumber(ARGV[4]) end
-local stamp = tostring(now)
 -- What changes most comes first: Redis looks for a field from the beginning.
 redis.call('HSET', KEYS[1],
   'state', 'accepted', 'ver', '1', 'fence', '0', 'lease_ms', '0', 'seq', '1', 'wrote', '', 'keep_until_ms', keep_until or '0',
   'accepted_ms', '', 'tries', '0', 'attempts', '0', 'reads', '0', 'call', '', 'updated_ms', stamp, 'next_ms', '',
   'expires_ms', expires, 'run', '', 'last_code', '', 'task_type', ARGV[10], 'task_queue', ARGV[11], 'task_id', ARGV[12],
   'id', ARGV[1], 'kind', ARGV[2], 'token', ARGV[3], 'created_ms', stamp, 'reason', ARGV[6], 'updated_by', ARGV[7],
-  unpack(ARGV, 18))
+  unpack(ARGV, 21))
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[13]), ARGV[1])
 audit(KEYS[5], ARGV[1], 'accepted')
 redis.call('PEXPIRE', KEYS[5], ARGV[16]) -- Or the end of an earlier one would take this one's events along.
-return {'created', now, expires, open}
+-- As asynq does it; nobody has had a task of this id. Whatever is wrong with the queue, the operation is accepted.
+local enqueued = ARGV[18] ~= '' and type(redis.pcall('LPUSH', KEYS[9], ARGV[12])) == 'number'
+if enqueued then
+  redis.call('HSET', KEYS[8], 'msg', ARGV[18], 'state', 'pending', 'pending_since', ARGV[19])
+  redis.call('PUBLISH', ARGV[20], '')
+end
+return {'created', now, expires, open or false, enqueued and 1 or 0}

@@ -17,7 +17,7 @@
 --   stale    the task, or the fence, has been superseded
 --   mismatch  the task is of a type that the operation does not wait for
 --   missing  there is no such record
-local now = now_ms()
+local now, stamp = now_ms()
 local record = load(KEYS[1], TRACEPARENT)
 if not record[STATE] then return {'missing', now} end
 if is_done(record[STATE]) then return {'done', now, load(KEYS[1], ERROR)} end
@@ -41,7 +41,7 @@ redis.call('ZADD', KEYS[2], lease, ARGV[1])
 local fields = {FENCE, fence, SEQ, ARGV[2], LEASE_MS, lease, WROTE, ARGV[8] or '', RUN, ARGV[3]}
 
 if now >= tonumber(record[EXPIRES_MS]) then
-  change(KEYS[1], ARGV[1], record, fields, KEYS[4], 'expired', fence, now)
+  change(KEYS[1], ARGV[1], record, fields, KEYS[4], 'expired', fence, stamp)
   return {'expired', now, record}
 end
 if (tonumber(record[NEXT_MS]) or 0) > now then
@@ -58,5 +58,5 @@ set(fields, TRIES, record[TRIES] + 1)
 if record[STATE] == 'accepted' then set(fields, STATE, 'running') end
 if ARGV[7] == '1' then set(fields, ATTEMPTS, record[ATTEMPTS] + 1) end
 if ARGV[6] == '1' then set(fields, CALL, record[CALL] == '' and 'open' or 'was') end
-change(KEYS[1], ARGV[1], record, fields, KEYS[4], 'begun', fence, now)
+change(KEYS[1], ARGV[1], record, fields, KEYS[4], 'begun', fence, stamp)
 return {'go', now, record}

@@ -6,7 +6,7 @@
 --       6 number of this call
 --
 -- Returns {'ok', now, seq, task id} | {'stale', now}.
-local now = now_ms()
+local now, stamp = now_ms()
 local record = load(KEYS[1], WROTE)
 if is_repeat(record, ARGV[6]) then return {'ok', now, record[SEQ], ARGV[1] .. ':' .. record[SEQ]} end
 if not owns(record, ARGV[2]) then return {'stale', now} end
@@ -15,7 +15,7 @@ local task = ARGV[1] .. ':' .. seq
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[5]), ARGV[1])
 change(KEYS[1], ARGV[1], record, {
-  STATE, 'confirming', ACCEPTED_MS, now, CALL, '', TRIES, '0', READS, '0', LEASE_MS, '0', SEQ, seq,
+  STATE, 'confirming', ACCEPTED_MS, stamp, CALL, '', TRIES, '0', READS, '0', LEASE_MS, '0', SEQ, seq,
   TASK_TYPE, ARGV[3], TASK_QUEUE, ARGV[4], TASK_ID, task, WROTE, ARGV[6] or '', LAST_CODE, '',
-}, KEYS[4], 'unblock_accepted', '', now)
+}, KEYS[4], 'unblock_accepted', '', stamp)
 return {'ok', now, seq, task}

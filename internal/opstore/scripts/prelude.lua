@@ -1,6 +1,6 @@
--- Shared by every script: it is put before each of them, behind the names of a record's fields, which come
--- from record.go: FIELDS lists them, and STATE, FENCE and so on are their positions. The first are those that
--- every script needs.
+-- Shared by the scripts: what one uses of it is put before it, behind the names of a record's fields, which come
+-- from record.go: FIELDS lists them, and STATE, FENCE and so on are their positions. A function uses only those before
+-- it.
 --
 -- Times are milliseconds since 1970 by the clock of Redis, never by a client's.
 --
@@ -12,9 +12,11 @@
 -- once and writes it once. Making a number a text costs as much as a cheap call, so what goes to Redis twice
 -- is made one once.
 
+-- now_ms returns the time, as a number and as a text.
 local function now_ms()
   local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  local text = t[1] .. string.sub('00000' .. t[2], -6, -4)
+  return tonumber(text), text
 end
 
 local function is_done(state)
@@ -57,14 +59,26 @@ local function audit(stream, id, event, detail, now, keep_ms)
 end
 
 -- change ends every script that changed a record: it writes the fields, counts and dates the change, appends
--- it to the audit stream and wakes whoever waits. The channel bears the name of the record's key.
-local function change(op, id, record, fields, stream, event, detail, now, keep_ms)
+-- it to the audit stream and wakes whoever waits. The channel bears the name of the record's key. stamp is the time as
+-- a text.
+local function change(op, id, record, fields, stream, event, detail, stamp, keep_ms)
   local version = tostring(record[VER] + 1)
   set(fields, VER, version)
-  set(fields, UPDATED_MS, now)
+  set(fields, UPDATED_MS, stamp)
   write(op, record, fields)
-  audit(stream, id, event, detail, now, keep_ms)
+  audit(stream, id, event, detail, stamp, keep_ms)
   redis.call('PUBLISH', op, version)
+end
+
+-- done ends a task of asynq that is active, as asynq does: KEYS[first] are its active tasks, then come their leases, the
+-- task, and how many were processed today and in all. One that is not active any more is somebody else's.
+local function done(first, id, until_s)
+  if redis.call('LREM', KEYS[first], 0, id) == 0 then return end
+  redis.call('ZREM', KEYS[first + 1], id)
+  redis.call('DEL', KEYS[first + 2])
+  if redis.call('INCR', KEYS[first + 3]) == 1 then redis.call('EXPIREAT', KEYS[first + 3], until_s) end
+  if redis.call('GET', KEYS[first + 4]) == '9223372036854775807' then redis.call('SET', KEYS[first + 4], '0') end
+  redis.call('INCR', KEYS[first + 4])
 end
 
 -- full_until returns how long, in ms, until another unblock would be let through, or nil when one is now.

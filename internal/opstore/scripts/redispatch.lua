@@ -6,7 +6,7 @@
 -- ARGV  1 id  2 seq  3 fence  4 task queue  5 grace ms until recovery looks again
 --
 -- Returns {'ok', now, seq, task id} | {'stale', now}: the record changed since it was read.
-local now = now_ms()
+local now, stamp = now_ms()
 local record = load(KEYS[1], WROTE)
 if not record[STATE] or is_done(record[STATE]) or record[SEQ] ~= ARGV[2] or record[FENCE] ~= ARGV[3]
   or tonumber(record[LEASE_MS]) > now then
@@ -16,7 +16,7 @@ local seq = tostring(record[SEQ] + 1)
 local task = ARGV[1] .. ':' .. seq
 change(KEYS[1], ARGV[1], record, {
   SEQ, seq, FENCE, record[FENCE] + 1, LEASE_MS, '0', TASK_QUEUE, ARGV[4], TASK_ID, task,
-}, KEYS[4], 'redispatched', '', now)
+}, KEYS[4], 'redispatched', '', stamp)
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[5]), ARGV[1])
 return {'ok', now, seq, task}

@@ -12,7 +12,7 @@
 --
 -- Returns {'ok', now, record} | {'missing', now} | {'not_failed', now, record}
 --       | {'busy', now, record of the open operation for the card} | {'limit', now, ms until it would be}.
-local now = now_ms()
+local now, stamp = now_ms()
 local record = load(KEYS[1], ERROR)
 if is_repeat(record, ARGV[13]) then return {'ok', now, record} end
 if not record[STATE] then return {'missing', now} end
@@ -42,7 +42,7 @@ local first = {STATE, 'accepted', TASK_TYPE, ARGV[5], TASK_QUEUE, ARGV[6], ACCEP
 if accepted then set(first, CALL, 'was') end
 if confirm then first = {STATE, 'confirming', TASK_TYPE, ARGV[7], TASK_QUEUE, ARGV[8]} end
 for _, v in ipairs(first) do fields[#fields + 1] = v end
-change(KEYS[1], ARGV[1], record, fields, KEYS[5], 'redriven', '', now, tonumber(ARGV[10]))
+change(KEYS[1], ARGV[1], record, fields, KEYS[5], 'redriven', '', stamp, tonumber(ARGV[10]))
 redis.call('PERSIST', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[9]), ARGV[1])

@@ -9,7 +9,7 @@
 --       12 '1' when the step's tries count as attempts  13 number of this call
 --
 -- Returns {'ok', now} | {'stale', now}.
-local now = now_ms()
+local now, stamp = now_ms()
 local record = load(KEYS[1], READS)
 if is_repeat(record, ARGV[13]) then return {'ok', now} end
 if not owns(record, ARGV[2]) then return {'stale', now} end
@@ -19,7 +19,7 @@ local fields = {NEXT_MS, due, CALL, ARGV[6], WROTE, ARGV[13] or ''}
 if ARGV[7] == '1' then set(fields, READS, record[READS] + 1) end
 if ARGV[8] ~= '' then
   set(fields, STATUS, ARGV[8])
-  set(fields, OBSERVED_MS, now)
+  set(fields, OBSERVED_MS, stamp)
 end
 if ARGV[9] ~= '' then set(fields, LAST_CODE, ARGV[9]) end
 if ARGV[11] == '1' then
@@ -31,5 +31,5 @@ if ARGV[3] == '0' then
   redis.call('ZREM', KEYS[2], ARGV[1])
   redis.call('ZADD', KEYS[3], due + tonumber(ARGV[5]), ARGV[1])
 end
-change(KEYS[1], ARGV[1], record, fields, KEYS[4], ARGV[10], ARGV[9], now)
+change(KEYS[1], ARGV[1], record, fields, KEYS[4], ARGV[10], ARGV[9], stamp)
 return {'ok', now}
