@@ -19,11 +19,11 @@ var errClosed = fmt.Errorf("%w: the client was closed", ErrQueueUnavailable)
 // anybody having noticed. All waits of a client share that connection. A restart or failover of Redis is
 // sat out, for up to half a minute.
 //
-// When ctx ends first, Wait returns the newest snapshot together with an error that wraps ctx's, and
+// When ctx ends first, Wait returns the newest snapshot (of the last tenth of a second when ctx was cancelled), together with an error that wraps ctx's, and
 // [ErrQueueUnavailable] too when Redis cannot be asked then. The operation goes on. Other errors are [ErrNotFound] and [ErrQueueUnavailable].
 func (c *Client) Wait(ctx context.Context, id string) (tasks.Operation, error) {
 	var last tasks.Operation
-	for op, err := range c.Watch(ctx, id) {
+	for op, err := range c.follow(ctx, id, true) {
 		if err != nil {
 			return last, err
 		}
@@ -36,6 +36,12 @@ func (c *Client) Wait(ctx context.Context, id string) (tasks.Operation, error) {
 // Changes that follow each other closely may come as one. An error is the last thing it yields: ctx's,
 // wrapped, [ErrNotFound] or [ErrQueueUnavailable].
 func (c *Client) Watch(ctx context.Context, id string) iter.Seq2[tasks.Operation, error] {
+	return c.follow(ctx, id, false)
+}
+
+// follow is Watch. For somebody who waits for the end it may look at what comes before that a little later, so that
+// there is less to do for Redis while the operation is under way.
+func (c *Client) follow(ctx context.Context, id string, forEnd bool) iter.Seq2[tasks.Operation, error] {
 	return func(yield func(tasks.Operation, error) bool) {
 		fail := func(err error) {
 			switch {
@@ -68,9 +74,11 @@ func (c *Client) Watch(ctx context.Context, id string) iter.Seq2[tasks.Operation
 		}
 		defer watch.Close()
 		for {
-			changed, err := c.next(ctx, watch, rec)
+			changed, err := c.next(ctx, watch, rec, forEnd)
 			if err != nil {
-				fail(err)
+				if changed.Version == rec.Version || yield(changed.Operation(), nil) {
+					fail(err)
+				}
 				return
 			}
 			rec = changed
@@ -104,7 +112,7 @@ func (c *Client) lastLook(ctx context.Context, rec opstore.Record) (opstore.Reco
 	case now.State.Done():
 		return now, nil
 	default:
-		return rec, ctx.Err()
+		return now, ctx.Err()
 	}
 }
 
@@ -115,10 +123,17 @@ const (
 	// rereadTrouble is the same after Redis could not be read, and maxTrouble how long that may last.
 	rereadTrouble = time.Second
 	maxTrouble    = 30 * time.Second
+	// onTheWay is how late a change may be seen by somebody who waits for the end.
+	onTheWay = 100 * time.Millisecond
 )
 
-// next returns the operation as soon as it differs from rec. It sits out a restart or a failover of Redis.
-func (c *Client) next(ctx context.Context, watch *opstore.Watch, rec opstore.Record) (opstore.Record, error) {
+// next returns the operation as soon as it differs from rec, or when it waits for the end, a moment later. It sits out
+// a restart or a failover of Redis.
+func (c *Client) next(ctx context.Context, watch *opstore.Watch, rec opstore.Record, forEnd bool) (opstore.Record, error) {
+	changed, ended := watch.C, watch.Ended
+	if !forEnd {
+		ended = nil // It comes with every change.
+	}
 	timer := time.NewTimer(reread)
 	defer timer.Stop()
 	var trouble time.Time // since when Redis cannot be read
@@ -128,9 +143,16 @@ func (c *Client) next(ctx context.Context, watch *opstore.Watch, rec opstore.Rec
 			return c.lastLook(ctx, rec)
 		case <-watch.Closed:
 			return rec, errClosed
-		case <-watch.C:
+		case <-ended:
+		case <-changed:
+			if forEnd {
+				changed = nil // The look that is to come sees what else changes until then.
+				timer.Reset(onTheWay)
+				continue
+			}
 		case <-timer.C:
 		}
+		changed = watch.C
 		now, err := c.store.Get(ctx, rec.ID)
 		switch {
 		case err == nil && now.Version != rec.Version:

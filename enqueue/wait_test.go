@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/cardworker/cardworker/enqueue"
 	"github.com/cardworker/cardworker/internal/opstore"
@@ -169,5 +172,58 @@ func TestWait_OutlivesALostSubscription(t *testing.T) {
 	b.confirmed(acc.ID)
 	if op := receive(t, "the wait ends", results); op.State != tasks.Succeeded {
 		t.Errorf("Wait = %s, want succeeded", op.State)
+	}
+}
+
+// reads counts the reads of records.
+type reads struct{ n atomic.Int64 }
+
+func (r *reads) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r *reads) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "hmget" {
+			r.n.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (r *reads) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// An operation that takes milliseconds is not read at each of its steps: that would hold it up.
+func TestWait_ReadsTheEndAndNotEachStepOnTheWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, enqueue.Config{})
+	acc := b.accept(tasks.UnblockPIN, "103169946")
+	count := &reads{}
+	b.rdb.AddHook(count)
+	ended := make(chan tasks.Operation, 1)
+	go func() {
+		op, err := b.client.Wait(within(t, patience), acc.ID)
+		if err != nil {
+			t.Errorf("Wait = %v", err)
+		}
+		ended <- op
+	}()
+	for deadline := time.Now().Add(patience); count.n.Load() < 2; { // At first, and when its watch is effective.
+		if time.Now().After(deadline) {
+			t.Fatalf("%d reads in %s, want 2", count.n.Load(), patience)
+		}
+		<-time.After(time.Millisecond)
+	}
+	const others = 2 // by each begin of this test
+	before := count.n.Load()
+	start := time.Now()
+	b.chain(b.begin(acc.ID))
+	b.finish(b.begin(acc.ID), opstore.Result{Status: unblocked()})
+	if op := receive(t, "the end", ended); op.State != tasks.Succeeded {
+		t.Errorf("it is %s, want succeeded", op.State)
+	}
+	// One for the end, and one for every tenth of a second that the steps took on this machine.
+	if n, most := count.n.Load()-before, others+1+int64(time.Since(start)/(100*time.Millisecond)); n > most {
+		t.Errorf("%d reads, want at most %d", n, most)
 	}
 }

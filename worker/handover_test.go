@@ -178,8 +178,7 @@ func TestHandover_WhoseLeaseLapsedIsATaskLikeAnyOther(t *testing.T) {
 	r := newRig(t)
 	api := &fakeAPI{}
 	given := make(chan string, 1)
-	var own *Worker
-	own = r.workVia(api, func(_ *server, _, message string) bool { // It keeps it.
+	own := r.workVia(api, func(_ *server, _, message string) bool { // It keeps it.
 		given <- idOf(message)
 		return true
 	}, shortLease)

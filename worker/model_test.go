@@ -207,7 +207,7 @@ var defects = []struct {
 	},
 	{
 		"what may have been sent is taken for expired", "now >= lease and record[CALL] == ''", "now >= lease",
-		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 3100 * time.Millisecond},
+		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 3100 * time.Millisecond, byQueue: true},
 	},
 	{
 		"the end leaves the card locked", "if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end", "",

@@ -303,8 +303,11 @@ func TestServers_AnEndThatFailsOnceIsWrittenAndTheWorkIsNotDoneAgain(t *testing.
 		open := c.Connect
 		c.Connect = func(role string) redis.UniversalClient {
 			rdb := open(role)
-			if role == "asynq-urgent" {
+			switch role {
+			case "asynq-urgent":
 				rdb.AddHook(hook)
+			case "worker": // For all that it knows it may be several, and then the ends are asynq's to write.
+				return struct{ redis.UniversalClient }{rdb}
 			}
 			return rdb
 		}

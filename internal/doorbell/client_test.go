@@ -168,11 +168,11 @@ func TestClient_AWaitThatGetsTooOldIsRenewedWithoutAskingRedis(t *testing.T) {
 		c := b.Client(fakeRedis{answer: f.answer}, "first", "last")
 		for range 3 {
 			returned := looking(c, "first", "last")
-			time.Sleep(fresh - 1)
+			time.Sleep(fresh - time.Nanosecond)
 			if returned() {
 				t.Fatalf("the look returned before %s", fresh)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if !returned() {
 				t.Fatalf("the look goes on after %s", fresh)
 			}

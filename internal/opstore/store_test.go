@@ -81,6 +81,7 @@ var facts = map[string]func(*testing.T, fixture){
 	"EventsTellTheStory":                    eventsTellTheStory,
 	"EventsStayThatFollowALongPause":        eventsStayThatFollowALongPause,
 	"TokenIsInTheRecordAlone":               tokenIsInTheRecordAlone,
+	"WatchTellsWhatMayBeTheEnd":             watchTellsWhatMayBeTheEnd,
 	"WatchTellsOfEveryChange":               watchTellsOfEveryChange,
 	"GetTellsWhatIsNotThere":                getTellsWhatIsNotThere,
 	"KeysOfACardShareASlot":                 keysOfACardShareASlot,

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/cardworker/cardworker/tasks"
 )
 
 const (
@@ -45,19 +47,22 @@ type Watch struct {
 	// that a read after that misses nothing; then at each change; and again after the connection was
 	// lost and found. Several changes may come as one.
 	C <-chan struct{}
+	// Ended receives when the operation may have ended: with C, but for the changes that are known to have left it open.
+	Ended <-chan struct{}
 	// Closed is closed when the watcher is: nothing comes any more.
 	Closed <-chan struct{}
 
 	watcher *Watcher
 	channel string
 	c       chan struct{}
+	ended   chan struct{}
 }
 
 // Watch begins to watch an operation. The id must be valid. Close the watch when it is over. It does not
 // wait for Redis; the only error is that the watcher has been closed.
 func (w *Watcher) Watch(id string) (*Watch, error) {
-	c := make(chan struct{}, 1)
-	watch := &Watch{C: c, Closed: w.done, c: c, watcher: w, channel: opKey(id)}
+	c, ended := make(chan struct{}, 1), make(chan struct{}, 1)
+	watch := &Watch{C: c, Ended: ended, Closed: w.done, c: c, ended: ended, watcher: w, channel: opKey(id)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.isClosed() {
@@ -70,7 +75,7 @@ func (w *Watcher) Watch(id string) (*Watch, error) {
 	if others, ok := w.watches[watch.channel]; ok {
 		others[watch] = struct{}{}
 		// The channel may be effective already, and then no confirmation comes any more.
-		watch.wake()
+		watch.wake(true)
 		return watch, nil
 	}
 	w.watches[watch.channel] = map[*Watch]struct{}{watch: {}}
@@ -94,10 +99,17 @@ func (x *Watch) Close() {
 	}
 }
 
-func (x *Watch) wake() {
+func (x *Watch) wake(ended bool) {
 	select {
 	case x.c <- struct{}{}:
 	default: // It is awake already and has not read yet.
+	}
+	if !ended {
+		return
+	}
+	select {
+	case x.ended <- struct{}{}:
+	default:
 	}
 }
 
@@ -174,7 +186,7 @@ func (w *Watcher) take(told map[string]bool) (join, leave []string) {
 			leave = append(leave, channel)
 		case wanted:
 			for x := range watches {
-				x.wake()
+				x.wake(true)
 			}
 		}
 	}
@@ -197,25 +209,28 @@ func (w *Watcher) again(channels []string) {
 	}
 }
 
+// open are the states of an operation that has not ended. Anything else that is published may be the end.
+var open = []tasks.State{tasks.Accepted, tasks.Running, tasks.Confirming}
+
 // dispatch passes on what the connection receives until it is closed.
 func (w *Watcher) dispatch(msgs <-chan any) {
 	for m := range msgs {
 		switch m := m.(type) {
 		case *redis.Message:
-			w.wake(m.Channel)
+			w.wake(m.Channel, !slices.Contains(open, tasks.State(m.Payload)))
 		case *redis.Subscription:
 			if m.Kind == "subscribe" {
-				w.wake(m.Channel)
+				w.wake(m.Channel, true)
 			}
 		}
 	}
 }
 
-func (w *Watcher) wake(channel string) {
+func (w *Watcher) wake(channel string, ended bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for x := range w.watches[channel] {
-		x.wake()
+		x.wake(ended)
 	}
 }
 

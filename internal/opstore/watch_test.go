@@ -31,6 +31,37 @@ func watch(t testing.TB, w *Watcher, id string) *Watch {
 	return x
 }
 
+// Whoever waits for the end need not look at what leaves an operation open.
+func watchTellsWhatMayBeTheEnd(t *testing.T, f fixture) {
+	w := f.watcher()
+	rec := f.open(tasks.UnblockPIN)
+	x := watch(t, w, rec.ID)
+	receive(t, "the watch is effective", x.C)
+	receive(t, "it may have ended before that", x.Ended)
+	select {
+	case <-x.Ended: // A first subscription that was tried twice.
+	default:
+	}
+	b := f.begun(rec, Lease{}, Go)
+	receive(t, "begin", x.C)
+	c := f.handover(f.store, b)
+	receive(t, "handover", x.C)
+	select {
+	case <-x.Ended:
+		t.Error("a change that left it open was said to be the end")
+	default:
+	}
+	f.finish(c, Result{Status: unblocked()})
+	receive(t, "the end", x.Ended)
+	receive(t, "finish", x.C)
+
+	// What another release publishes may be anything.
+	if err := f.rdb.Publish(t.Context(), opKey(rec.ID), "7").Err(); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, "something that is not understood", x.Ended)
+}
+
 func watchTellsOfEveryChange(t *testing.T, f fixture) {
 	w := f.watcher()
 	rec := f.open(tasks.UnblockPIN)

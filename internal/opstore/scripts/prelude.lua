@@ -59,15 +59,15 @@ local function audit(stream, id, event, detail, now, keep_ms)
 end
 
 -- change ends every script that changed a record: it writes the fields, counts and dates the change, appends
--- it to the audit stream and wakes whoever waits. The channel bears the name of the record's key. stamp is the time as
--- a text.
+-- it to the audit stream and tells whoever waits the state. The channel bears the name of the record's key. stamp is
+-- the time as a text.
 local function change(op, id, record, fields, stream, event, detail, stamp, keep_ms)
   local version = tostring(record[VER] + 1)
   set(fields, VER, version)
   set(fields, UPDATED_MS, stamp)
   write(op, record, fields)
   audit(stream, id, event, detail, stamp, keep_ms)
-  redis.call('PUBLISH', op, version)
+  redis.call('PUBLISH', op, record[STATE])
 end
 
 -- done ends a task of asynq that is active, as asynq does: KEYS[first] are its active tasks, then come their leases, the
