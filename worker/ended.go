@@ -16,13 +16,15 @@ import (
 type activeKey struct{}
 
 // withActive returns a context of a run that may end the task which asynq has handed over.
-func withActive(ctx context.Context) context.Context {
+func (w *Worker) withActive(ctx context.Context) context.Context {
 	id, ok := asynq.GetTaskID(ctx)
 	queue, ok2 := asynq.GetQueueName(ctx)
 	if !ok || !ok2 {
 		return ctx
 	}
-	return context.WithValue(ctx, activeKey{}, doorbell.Active{Queue: queue, ID: id})
+	task := doorbell.Active{Queue: queue, ID: id}
+	w.ended.forget(task) // asynq has given up on an earlier run of it, and this one's end is for it to write.
+	return context.WithValue(ctx, activeKey{}, task)
 }
 
 // active returns the task that a run ends with its last write, or none when that is for asynq to do.
@@ -74,6 +76,12 @@ func (e *ended) add(task doorbell.Active) {
 			delete(e.at, key)
 		}
 	}
+}
+
+// forget forgets that a task has ended: it is there again.
+func (e *ended) forget(task doorbell.Active) {
+	keys, _ := task.Done(time.Time{})
+	e.take(doorbell.Ends(keys[:]))
 }
 
 // take reports whether the task with the key has ended, once.

@@ -235,6 +235,11 @@ func TestEnded_ForgetsWhatAsynqNeverAsksFor(t *testing.T) {
 		if len(e.at) != 1 || !e.take("asynq:{q}:t:a") || e.take("asynq:{q}:t:a") {
 			t.Errorf("%v, want a task that has ended once", e.at)
 		}
+		e.add(task("a"))
+		e.forget(task("a"))
+		if e.take("asynq:{q}:t:a") {
+			t.Error("a task that is there again has ended")
+		}
 		e.add(task("b"))
 		pass(endedFor + 1)
 		e.add(task("c"))

@@ -73,7 +73,7 @@ func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) (err error) 
 	case p.SelfContained():
 		return w.adopt(ctx, t, task, p)
 	default:
-		return w.run(withActive(ctx), t, p.OperationID, p.Seq)
+		return w.run(w.withActive(ctx), t, p.OperationID, p.Seq)
 	}
 }
 

@@ -18,9 +18,8 @@ var answerChecks = []form[check]{
 		if r.apiBack.IsZero() {
 			return "it never went"
 		}
-		const window = 100 * time.Millisecond
-		n := most(receivedBetween(r.apiBack, r.quiet.Add(patience), r.result.Calls), window)
-		if may := r.late.stretch(a.count, window); n > may {
+		came := receivedBetween(r.apiBack, r.quiet.Add(patience), r.result.Calls)
+		if n, may := r.late.crowded(came, 100*time.Millisecond, a.count); n > 0 {
 			return fmt.Sprintf("there were %d, and with the machine as late as it was there may be %d", n, may)
 		}
 		return ""

@@ -91,7 +91,6 @@ var generalFaults = []form[fault]{
 	{words: "api comes back", f: func(r *run, _ args) {
 		r.api.ClearFaults()
 		r.apiBack = time.Now()
-		r.late.forget()
 	}},
 	// The call is carried out, and the connection is reset before the answer.
 	{words: "api loses <percent> of answers", f: func(r *run, a args) {

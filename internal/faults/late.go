@@ -2,16 +2,25 @@ package faults
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
-// lateTick is how often the machine is asked.
-const lateTick = 5 * time.Millisecond
+const (
+	// lateTick is how often the machine is asked.
+	lateTick = 5 * time.Millisecond
+	// lateFrom is how late it has to be to count.
+	lateFrom = 2 * time.Millisecond
+)
 
-// lateness is by how much this process was woken too late, at most. The API is in it: what was to come to the API over
-// that time came to it at once. The zero value is none.
-type lateness struct{ worst atomic.Int64 }
+// lateness is when this process was woken too late. The API is in it: what was to come to the API over such a while came
+// to it at once. The zero value is ready.
+type lateness struct {
+	mu     sync.Mutex
+	whiles []while
+}
+
+type while struct{ from, to time.Time }
 
 // watch measures until ctx ends.
 func (l *lateness) watch(ctx context.Context) {
@@ -20,16 +29,51 @@ func (l *lateness) watch(ctx context.Context) {
 		if !every(ctx, lateTick) {
 			return
 		}
-		if late := int64(time.Since(due)); late > l.worst.Load() {
-			l.worst.Store(late)
-		}
+		l.note(due, time.Now())
 	}
 }
 
-// forget begins anew.
-func (l *lateness) forget() { l.worst.Store(0) }
+// note takes note of a tick that was due and has come.
+func (l *lateness) note(due, came time.Time) {
+	if came.Sub(due) < lateFrom {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.whiles = append(l.whiles, while{due, came})
+}
 
-// stretch returns how many may come in a window of which so many may come when the machine is on time.
-func (l *lateness) stretch(count int, window time.Duration) int {
-	return int(int64(count) * (int64(window) + l.worst.Load()) / int64(window))
+// within returns how long the process stood still in whiles that end or begin within a window.
+func (l *lateness) within(from, to time.Time) (sum time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.whiles {
+		if w.to.After(from) && w.from.Before(to) {
+			sum += w.to.Sub(w.from)
+		}
+	}
+	return sum
+}
+
+// mostStretch bounds how many more may come in a window because the machine was late: half as many. Beyond that nothing
+// can be told from it.
+const mostStretch = 1.5
+
+// crowded returns the number of the times, which are in order, in the first window that holds too many, and how many it
+// may hold: count, and more by as much as the process stood still in it. It returns 0 when there is no such window.
+func (l *lateness) crowded(times []time.Time, window time.Duration, count int) (n, may int) {
+	first := 0
+	for i, at := range times {
+		for at.Sub(times[first]) >= window {
+			first++
+		}
+		if n = i - first + 1; n <= count {
+			continue
+		}
+		late := l.within(at.Add(-window), at)
+		if may = int(float64(count) * min(mostStretch, 1+late.Seconds()/window.Seconds())); n > may {
+			return n, may
+		}
+	}
+	return 0, 0
 }

@@ -46,7 +46,7 @@ type run struct {
 	redisGone   []time.Time
 	redisBack   []time.Time
 	apiBack     time.Time
-	late        lateness // since then
+	late        lateness
 	clock       []setting
 	poisoned    []poison
 	poisonBegan time.Time

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -64,6 +65,36 @@ func acceptEnqueuesInTheSameStep(t *testing.T, f fixture) {
 		t.Error("there is a task for an operation that was not made")
 	}
 	f.enqueued(first.ID)
+}
+
+// Its record was evicted, and its task was not.
+func acceptFindsTheTaskOfALostRecord(t *testing.T, f fixture) {
+	req := Request{Kind: tasks.UnblockPIN, Card: card(t), Task: firstOf}
+	req.ID = NewID(req.Card)
+	f.accept(req)
+	if n := f.rdb.Del(t.Context(), opKey(req.ID)).Val(); n != 1 {
+		t.Fatalf("%d records were lost, want 1", n)
+	}
+	if again := f.accept(req); !again.Created || again.Enqueued {
+		t.Errorf("Accept = created %t, enqueued %t, want a record for the task that is there", again.Created, again.Enqueued)
+	}
+	f.enqueued(req.ID)
+}
+
+// The queue is spoilt.
+func acceptSucceedsWithoutItsTask(t *testing.T, f fixture) {
+	req := Request{Kind: tasks.UnblockPIN, Card: card(t), Task: firstOf}
+	req.ID = NewID(req.Card)
+	key, pending, _ := nextOf(Lease{ID: req.ID}).Waiting()
+	if err := f.rdb.Set(t.Context(), pending, "not a list", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if acc := f.accept(req); !acc.Created || acc.Enqueued {
+		t.Errorf("Accept = created %t, enqueued %t, want a task for the caller to enqueue", acc.Created, acc.Enqueued)
+	}
+	if n := f.rdb.Exists(t.Context(), key).Val(); n != 0 {
+		t.Error("there is a task that waits nowhere")
+	}
 }
 
 func acceptRepeatedEnqueuesOnce(t *testing.T, f fixture) {

@@ -31,37 +31,6 @@ func watch(t testing.TB, w *Watcher, id string) *Watch {
 	return x
 }
 
-// Whoever waits for the end need not look at what leaves an operation open.
-func watchTellsWhatMayBeTheEnd(t *testing.T, f fixture) {
-	w := f.watcher()
-	rec := f.open(tasks.UnblockPIN)
-	x := watch(t, w, rec.ID)
-	receive(t, "the watch is effective", x.C)
-	receive(t, "it may have ended before that", x.Ended)
-	select {
-	case <-x.Ended: // A first subscription that was tried twice.
-	default:
-	}
-	b := f.begun(rec, Lease{}, Go)
-	receive(t, "begin", x.C)
-	c := f.handover(f.store, b)
-	receive(t, "handover", x.C)
-	select {
-	case <-x.Ended:
-		t.Error("a change that left it open was said to be the end")
-	default:
-	}
-	f.finish(c, Result{Status: unblocked()})
-	receive(t, "the end", x.Ended)
-	receive(t, "finish", x.C)
-
-	// What another release publishes may be anything.
-	if err := f.rdb.Publish(t.Context(), opKey(rec.ID), "7").Err(); err != nil {
-		t.Fatal(err)
-	}
-	receive(t, "something that is not understood", x.Ended)
-}
-
 func watchTellsOfEveryChange(t *testing.T, f fixture) {
 	w := f.watcher()
 	rec := f.open(tasks.UnblockPIN)
@@ -115,6 +84,61 @@ func TestWatch_OneOperationDoesNotWakeAnother(t *testing.T) {
 	case <-y.C:
 		t.Error("a change of one operation woke the watch of another")
 	default:
+	}
+}
+
+// Whoever waits for the end need not look at what leaves an operation open.
+func TestWatch_TellsWhatMayBeTheEnd(t *testing.T) {
+	t.Parallel()
+	w := &Watcher{watches: map[string]map[*Watch]struct{}{}, changed: map[string]struct{}{}}
+	x := &Watch{c: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
+	w.watches["op"] = map[*Watch]struct{}{x: {}}
+	msgs := make(chan any)
+	go w.dispatch(msgs)
+	defer close(msgs)
+	for _, tc := range []struct {
+		msg  any
+		want bool
+	}{
+		{&redis.Subscription{Kind: "subscribe", Channel: "op"}, true},
+		{&redis.Message{Channel: "op", Payload: "accepted"}, false},
+		{&redis.Message{Channel: "op", Payload: "running"}, false},
+		{&redis.Message{Channel: "op", Payload: "confirming"}, false},
+		{&redis.Message{Channel: "op", Payload: "succeeded"}, true},
+		{&redis.Message{Channel: "op", Payload: "failed"}, true},
+		{&redis.Message{Channel: "op", Payload: "7"}, true}, // Of another release.
+	} {
+		msgs <- tc.msg
+		msgs <- &redis.Message{Channel: "another"} // When this is taken the one before is done with.
+		receive(t, "a change", x.c)
+		ended := false
+		select {
+		case <-x.ended:
+			ended = true
+		default:
+		}
+		if ended != tc.want {
+			t.Errorf("%v may be the end: %t, want %t", tc.msg, ended, tc.want)
+		}
+	}
+}
+
+// What the scripts publish is the state.
+func TestWatch_AnEndIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	client, _ := redistest.Shared(t)
+	f := newFixture(t, client)
+	rec := f.open(tasks.UnblockPIN)
+	said := f.rdb.Subscribe(t.Context(), opKey(rec.ID))
+	defer func() { _ = said.Close() }()
+	if _, err := said.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.finish(f.handover(f.store, f.begun(rec, Lease{}, Go)), Result{Status: unblocked()})
+	for _, want := range []string{"running", "confirming", "succeeded"} {
+		if m, err := said.ReceiveMessage(t.Context()); err != nil || m.Payload != want {
+			t.Fatalf("published: %v, %v, want %s", m, err, want)
+		}
 	}
 }
 

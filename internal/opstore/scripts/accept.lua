@@ -82,8 +82,9 @@ redis.call('SET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[13]), ARGV[1])
 audit(KEYS[5], ARGV[1], 'accepted')
 redis.call('PEXPIRE', KEYS[5], ARGV[16]) -- Or the end of an earlier one would take this one's events along.
--- As asynq does it; nobody has had a task of this id. Whatever is wrong with the queue, the operation is accepted.
-local enqueued = ARGV[18] ~= '' and type(redis.pcall('LPUSH', KEYS[9], ARGV[12])) == 'number'
+-- As asynq does it. Whatever is wrong with the queue, the operation is accepted.
+local enqueued = ARGV[18] ~= '' and redis.call('EXISTS', KEYS[8]) == 0
+  and type(redis.pcall('LPUSH', KEYS[9], ARGV[12])) == 'number'
 if enqueued then
   redis.call('HSET', KEYS[8], 'msg', ARGV[18], 'state', 'pending', 'pending_since', ARGV[19])
   redis.call('PUBLISH', ARGV[20], '')

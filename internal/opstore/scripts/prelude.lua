@@ -71,7 +71,7 @@ local function change(op, id, record, fields, stream, event, detail, stamp, keep
 end
 
 -- done ends a task of asynq that is active, as asynq does: KEYS[first] are its active tasks, then come their leases, the
--- task, and how many were processed today and in all. One that is not active any more is somebody else's.
+-- task, and how many were processed today and in all. One that is not active any more it leaves as it is.
 local function done(first, id, until_s)
   if redis.call('LREM', KEYS[first], 0, id) == 0 then return end
   redis.call('ZREM', KEYS[first + 1], id)
