@@ -50,6 +50,9 @@ func (w *world) check(cover func(tasks.Transition)) (broken []string) {
 			}
 		}
 	}
+	if err := w.keys.Failed(); err != nil && w.sc.rewrite == nil {
+		broken = append(broken, fmt.Sprintf("a script fails: %v", err))
+	}
 	broken = append(broken, w.promptly(run.Finals)...)
 	for _, v := range run.Check() {
 		broken = append(broken, v.String())

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -28,8 +29,9 @@ func (w *world) reap() {
 		}
 		key := taskKey(a.task.queue, a.task.id)
 		switch {
-		case w.do("HGET", key, "state") != "active": // Delivered twice, and the other run was first: asynq refuses.
+		case w.do("HGET", key, "state") != "active": // It has ended: by the run itself, or by another to which it was delivered.
 		case a.err == nil:
+			w.do("LREM", "asynq:{"+a.task.queue+"}:active", "0", a.task.id)
 			w.do("DEL", key)
 		case errors.Is(a.err, asynq.SkipRetry):
 			w.do("HSET", key, "state", "archived")
@@ -61,11 +63,15 @@ func (w *world) deliver(d delivery, p *node) {
 		return // It was done in the meantime.
 	}
 	w.do("HSET", key, "state", "active")
+	w.do("LREM", "asynq:{"+d.queue+"}:active", "0", d.id) // Once, also when it is delivered again.
+	w.do("LPUSH", "asynq:{"+d.queue+"}:active", d.id)
 	name, payload := decodeTask(w.t, msg)
 	w.last = &actor{name: p.name, proc: p, task: &d}
 	w.start(w.last, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, tasks.Type(name).Policy().Timeout)
 		defer cancel()
+		// As withActive does with the context that asynq gives.
+		ctx = context.WithValue(ctx, activeKey{}, doorbell.Active{Queue: d.queue, ID: d.id})
 		return p.worker.ProcessTask(ctx, asynq.NewTask(name, payload))
 	})
 }

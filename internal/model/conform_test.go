@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/internal/opstore"
 	"github.com/cardworker/cardworker/internal/taskqueue"
 	"github.com/cardworker/cardworker/tasks"
@@ -140,7 +141,10 @@ func trace(s *sides, rnd *rand.Rand) {
 		} else {
 			res.Status = &tasks.Status{Value: "Unblocked"}
 		}
-		choice := rnd.IntN(14)
+		// They are tasks of asynq that the step makes and ends.
+		next := doorbell.Task{Queue: tasks.QueueConfirm, ID: opstore.TaskID(id, lease.Seq+1), Message: "m", Since: s.now.UnixNano()}
+		res.Task = doorbell.Active{Queue: tasks.QueueConfirm, ID: opstore.TaskID(id, lease.Seq)}
+		choice := rnd.IntN(16)
 		s.both(fmt.Sprintf("call %d", choice), func(rdb redis.UniversalClient) string {
 			store := opstore.New(rdb, opstore.Config{UnblockLimit: 3})
 			if rec.ID == "" || choice == 0 {
@@ -158,6 +162,12 @@ func trace(s *sides, rnd *rand.Rand) {
 				return answerOf(store.Chain(ctx, lease, kind))
 			case 8:
 				return answerOf(store.Finish(ctx, lease, rec, res))
+			case 14, 15:
+				if !kind.Unblocks() {
+					return ""
+				}
+				b, ok, err := store.Handover(ctx, lease, rec, name, next, res.Task)
+				return answerOf(b, err) + fmt.Sprint(ok)
 			case 9:
 				return answerOf(store.Redispatch(ctx, rec))
 			case 10:

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,6 +20,15 @@ type Keyspace struct {
 	keys    map[string]any // string, map[string]string, zset, []string for a list, or []streamEntry
 	expires map[string]int64
 	sources map[string]string // scripts that were sent in full, by their digest
+	failed  error             // of scripts
+}
+
+// Failed returns what scripts have failed of, nil when none has. Who sent one may have taken it for a Redis that cannot
+// be reached.
+func (k *Keyspace) Failed() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
 }
 
 type zset map[string]float64
@@ -107,7 +117,9 @@ func init() {
 
 		"SADD": {2, sadd}, "SISMEMBER": {2, sismember},
 
-		"LPUSH": {2, lpush}, "RPOP": {1, rpop},
+		"LPUSH": {2, lpush}, "RPOP": {1, rpop}, "LREM": {3, lrem},
+
+		"INCR": {1, incr}, "EXPIREAT": {2, expireat},
 
 		"ZADD": {3, zadd}, "ZREM": {2, zrem}, "ZCARD": {1, zcard}, "ZCOUNT": {3, zcount},
 		"ZRANGEBYSCORE": {3, zrangebyscore}, "ZREMRANGEBYSCORE": {3, zremrangebyscore},
@@ -232,6 +244,37 @@ func lpush(k *Keyspace, a []string) (any, error) {
 	}
 	k.keys[a[0]] = l
 	return int64(len(l)), nil
+}
+
+// lrem removes all elements that are equal; it knows no other count than 0.
+func lrem(k *Keyspace, a []string) (any, error) {
+	if a[1] != "0" {
+		return nil, fmt.Errorf("ERR the model cannot remove %s elements", a[1])
+	}
+	l := peek[[]string](k, a[0])
+	left := slices.DeleteFunc(slices.Clone(l), func(v string) bool { return v == a[2] })
+	if k.keys[a[0]] = left; len(left) == 0 {
+		k.remove(a[0])
+	}
+	return int64(len(l) - len(left)), nil
+}
+
+func incr(k *Keyspace, a []string) (any, error) {
+	old, _ := k.keys[a[0]].(string)
+	n, err := number(cmp.Or(old, "0"))
+	if err == nil {
+		k.keys[a[0]] = strconv.FormatInt(n+1, 10)
+	}
+	return n + 1, err
+}
+
+func expireat(k *Keyspace, a []string) (any, error) {
+	s, err := number(a[1])
+	if _, ok := k.keys[a[0]]; ok && err == nil {
+		k.expires[a[0]] = s * 1000
+		return int64(1), nil
+	}
+	return int64(0), err
 }
 
 func rpop(k *Keyspace, a []string) (any, error) {

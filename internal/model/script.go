@@ -83,7 +83,25 @@ var hosts = sync.Pool{New: func() any { return newHost() }}
 func newHost() *host {
 	h := &host{state: lua.NewState()}
 	h.state.SetGlobal("redis", h.state.SetFuncs(h.state.NewTable(), map[string]lua.LGFunction{
-		"call": h.call,
+		"call": func(l *lua.LState) int {
+			v, err := h.do(l)
+			if err != nil {
+				l.RaiseError("%s", err.Error())
+			}
+			l.Push(toLua(l, v))
+			return 1
+		},
+		"pcall": func(l *lua.LState) int {
+			v, err := h.do(l)
+			if err != nil {
+				t := l.NewTable()
+				t.RawSetString("err", lua.LString(err.Error()))
+				l.Push(t)
+				return 1
+			}
+			l.Push(toLua(l, v))
+			return 1
+		},
 		"error_reply": func(l *lua.LState) int {
 			t := l.NewTable()
 			t.RawSetString("err", l.Get(1))
@@ -101,7 +119,9 @@ func (h *host) run(k *Keyspace, proto *lua.FunctionProto, keys, argv []string) (
 	h.state.SetGlobal("ARGV", list(h.state, argv))
 	h.state.Push(h.state.NewFunctionFromProto(proto))
 	if err := h.state.PCall(0, 1, nil); err != nil {
-		return nil, fmt.Errorf("ERR run a script: %w", err)
+		err = fmt.Errorf("ERR run a script: %w", err)
+		k.failed = errors.Join(k.failed, err)
+		return nil, err
 	}
 	v := h.state.Get(-1)
 	h.state.Pop(1)
@@ -116,8 +136,8 @@ func list(l *lua.LState, values []string) *lua.LTable {
 	return t
 }
 
-// call is redis.call.
-func (h *host) call(l *lua.LState) int {
+// do runs the command that a script has called.
+func (h *host) do(l *lua.LState) (any, error) {
 	args := make([]string, l.GetTop())
 	for i := range args {
 		switch v := l.Get(i + 1).(type) {
@@ -126,15 +146,10 @@ func (h *host) call(l *lua.LState) int {
 		case lua.LNumber:
 			args[i] = strconv.FormatFloat(float64(v), 'f', -1, 64)
 		default:
-			l.RaiseError("ERR Lua redis lib command arguments must be strings or integers, not %s", v.Type())
+			return nil, fmt.Errorf("ERR Lua redis lib command arguments must be strings or integers, not %s", v.Type())
 		}
 	}
-	v, err := h.keys.do(args)
-	if err != nil {
-		l.RaiseError("%s", err.Error())
-	}
-	l.Push(toLua(l, v))
-	return 1
+	return h.keys.do(args)
 }
 
 func toLua(l *lua.LState, v any) lua.LValue {
