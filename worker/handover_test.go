@@ -225,6 +225,62 @@ func TestLeases_OneThatIsParkedIsKeptForWhoPicksItUp(t *testing.T) {
 	})
 }
 
+// asynq may be handed a task and its run never begin: it panics before that, or its payload has become unreadable.
+func TestHandover_WhoseTaskEndsWithoutARunIsAnothers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	api := &fakeAPI{}
+	r.workVia(api, func(s *server, queue, message string) bool {
+		// The hash in Redis is as it was, and the payload that the handler gets is another.
+		spoilt := strings.Replace(message, `"version":1`, `"version":x`, 1)
+		if spoilt == message {
+			t.Errorf("the message %q has another payload than expected", message)
+		}
+		return s.give(queue, spoilt)
+	}, longLease)
+	start := time.Now()
+	wantEnd(t, r.run(tasks.UnblockPIN, "101"), "")
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("it was confirmed after %s: somebody waited for the lease", took)
+	}
+	wantCalls(t, api, callUnblock, callStatus)
+}
+
+// Should even that not happen, nobody keeps the lease for ever.
+func TestLeases_OneThatNobodyPicksUpIsNotKeptForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keep := extendFunc(func(context.Context, []opstore.Lease) ([]opstore.Lease, error) { return nil, nil })
+		ls := newLeases(keep, testTTL, silentLog(), func() {})
+		running, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { ls.keep(running); close(ended) }()
+		ls.park(someLease, time.Now())
+		pass(longestParked - time.Second)
+		ls.mu.Lock()
+		if len(ls.held) != 1 {
+			t.Errorf("it was kept for less than %s", longestParked-time.Second)
+		}
+		ls.mu.Unlock()
+		pass(time.Second + testTTL + testTTL/3)
+		ls.mu.Lock()
+		if len(ls.held) != 0 {
+			t.Errorf("it is kept after %s", longestParked+testTTL)
+		}
+		ls.mu.Unlock()
+
+		ls.park(otherLease, time.Now())
+		ctx, release, ok := ls.pickUp(t.Context(), otherLease)
+		pass(2 * longestParked)
+		if !ok || ctx.Err() != nil {
+			t.Error("one that a run has picked up is not kept")
+		}
+		release()
+		stop()
+		<-ended
+	})
+}
+
 func TestEnded_ForgetsWhatAsynqNeverAsksFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -49,6 +49,7 @@ type heldLease struct {
 	cancel context.CancelCauseFunc // under the lock of the leases while it is held
 	lapse  *time.Timer
 	until  atomic.Pointer[time.Time] // it ends here
+	parked time.Time                 // since when nobody has picked it up; zero: a run has it. Under the lock, too
 }
 
 // valid reports whether the lease lasts. A process that was suspended finds out by it before its timers have
@@ -78,8 +79,17 @@ func (ls *leases) hold(ctx context.Context, l opstore.Lease, since time.Time) (_
 	return payblr.StartWhile(ctx, h.valid), func() { ls.drop(l, context.Canceled) }
 }
 
+// longestParked is how long a lease is kept that nobody picks up. Whatever has become of the run that was to do it, the
+// operation must go on.
+const longestParked = 10 * time.Second
+
 // park keeps a lease for a run that is yet to come, and picks it up.
-func (ls *leases) park(l opstore.Lease, since time.Time) { ls.add(l, since, func(error) {}) }
+func (ls *leases) park(l opstore.Lease, since time.Time) {
+	h := ls.add(l, since, func(error) {})
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	h.parked = time.Now()
+}
 
 // pickUp is hold for a lease that was parked. It reports false when that was lost meanwhile.
 func (ls *leases) pickUp(ctx context.Context, l opstore.Lease) (_ context.Context, release func(), ok bool) {
@@ -90,6 +100,7 @@ func (ls *leases) pickUp(ctx context.Context, l opstore.Lease) (_ context.Contex
 		return nil, nil, false
 	}
 	ctx, h.cancel = context.WithCancelCause(ctx)
+	h.parked = time.Time{}
 	return payblr.StartWhile(ctx, h.valid), func() { ls.drop(l, context.Canceled) }, true
 }
 
@@ -145,7 +156,10 @@ func (ls *leases) extend(ctx context.Context) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	shards := map[string][]opstore.Lease{}
-	for l := range ls.held {
+	for l, h := range ls.held {
+		if !h.parked.IsZero() && time.Since(h.parked) > longestParked {
+			continue // It lapses.
+		}
 		shard := tasks.ShardOf(l.ID)
 		shards[shard] = append(shards[shard], l)
 	}

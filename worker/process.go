@@ -41,6 +41,7 @@ func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) (err error) 
 			w.panicked("", p)
 			err = &quarantine{reason: errPanic}
 		}
+		w.giveUpUnbegun(ctx)
 		if q := (*quarantine)(nil); errors.As(err, &q) {
 			// A card number must not lie in an archive for months.
 			q.drop = tasks.HasCardNumber(string(task.Payload()))
