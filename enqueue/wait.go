@@ -19,8 +19,9 @@ var errClosed = fmt.Errorf("%w: the client was closed", ErrQueueUnavailable)
 // anybody having noticed. All waits of a client share that connection. A restart or failover of Redis is
 // sat out, for up to half a minute.
 //
-// When ctx ends first, Wait returns the newest snapshot (which may miss the last tenth of a second if ctx was cancelled), together with an error that wraps ctx's, and
-// [ErrQueueUnavailable] too when Redis cannot be asked then. The operation goes on. Other errors are [ErrNotFound] and [ErrQueueUnavailable].
+// When ctx ends first, Wait returns the newest snapshot (which may miss the last tenth of a second if ctx was
+// cancelled), together with an error that wraps ctx's, and [ErrQueueUnavailable] too when Redis cannot be asked
+// then. The operation goes on. Other errors are [ErrNotFound] and [ErrQueueUnavailable].
 func (c *Client) Wait(ctx context.Context, id string) (tasks.Operation, error) {
 	var last tasks.Operation
 	for op, err := range c.follow(ctx, id, true) {
@@ -32,9 +33,9 @@ func (c *Client) Wait(ctx context.Context, id string) (tasks.Operation, error) {
 	return last, nil
 }
 
-// Watch yields the operation as it is now, then each time it has changed, and ends after it is done.
-// Changes that follow each other closely may come as one, and at a deadline there is a last look. An error is the last thing it yields: ctx's,
-// wrapped, [ErrNotFound] or [ErrQueueUnavailable].
+// Watch yields the operation as it is now, then each time it has changed, and ends after it is done. Changes that
+// follow each other closely may come as one, and at a deadline there is a last look. An error is the last thing it
+// yields: ctx's, wrapped, [ErrNotFound] or [ErrQueueUnavailable].
 func (c *Client) Watch(ctx context.Context, id string) iter.Seq2[tasks.Operation, error] {
 	return c.follow(ctx, id, false)
 }

@@ -16,8 +16,9 @@ const (
 	longestErrorPause = 1500 * time.Millisecond
 )
 
-// fresh is how old a look may be when it goes to Redis, which is a little less than when it brings a task. asynq makes the lease of what it gets when it begins to look,
-// of half a minute, and first extends it five seconds later.
+// fresh is how old a look may be when it goes to Redis, which is a little less than when it brings a task. asynq
+// makes the lease of what it gets when it begins to look, of half a minute, and first extends it five seconds
+// later.
 const fresh = 2 * time.Second
 
 // Client returns a client for one asynq server that serves the queues, in strict priority and in this

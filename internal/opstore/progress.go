@@ -73,10 +73,10 @@ func (s *Store) Chain(ctx context.Context, l Lease, kind tasks.Kind) (Next, erro
 	return rep.next(confirm, queue)
 }
 
-// Handover is [Store.Chain] for a caller who confirms what it has unblocked: it enqueues the task, takes it and begins
-// it at once, under the lease that it returns. rec is the record of the begin, run the name of the run that goes on, and
-// done the active task of asynq that is done with it, or none. It reports false, and nothing was written, when that cannot be: then it is for Chain to do. It returns [ErrStale] when
-// the lease was superseded.
+// Handover is [Store.Chain] for a caller who confirms what it has unblocked: it enqueues the task, takes it and
+// begins it at once, under the lease that it returns. rec is the record of the begin, run the name of the run that
+// goes on, and done the active task of asynq that is done with it, or none. It reports false, and nothing was
+// written, when that cannot be: then it is for Chain to do. It returns [ErrStale] when the lease was superseded.
 //
 // The task is the next one of the lease's operation ([TaskID]). A store that is [Store.Apart] always reports false.
 func (s *Store) Handover(ctx context.Context, l Lease, rec Record, run string, task doorbell.Task, done doorbell.Active) (Begun, bool, error) {
