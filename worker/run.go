@@ -122,7 +122,9 @@ func (w *Worker) step(ctx context.Context, t tasks.Type, b opstore.Begun, sent t
 		v = schedule(t, b.Record, v, time.Until(deadline), w.cfg.Random())
 	}
 	took := time.Since(sent)
-	w.observe(t, b, v, took)
+	if v.end != chain { // Whoever waits for the confirmation does not wait for a line in the log.
+		w.observe(t, b, v, took)
+	}
 	traceAttempt(trace.SpanFromContext(ctx), b, v)
 
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
@@ -131,7 +133,9 @@ func (w *Worker) step(ctx context.Context, t tasks.Type, b opstore.Begun, sent t
 	case succeed, fail:
 		return false, w.finish(write, t, b, v, took)
 	case chain:
-		return false, w.chain(write, b)
+		err := w.chain(write, b)
+		w.observe(t, b, v, took)
+		return false, err
 	default:
 		return w.again(ctx, write, t, b, v)
 	}

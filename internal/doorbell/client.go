@@ -65,6 +65,9 @@ func (c *client) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 	if !last || !errors.Is(cmd.Err(), redis.Nil) {
 		return cmd
 	}
+	if !c.renewing && time.Since(began) >= fresh {
+		return cmd // It has waited for a place. There may be something, for a look that is not so old.
+	}
 	c.renewing = false
 	old := time.NewTimer(fresh - time.Since(began))
 	defer old.Stop()
@@ -74,7 +77,10 @@ func (c *client) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 			if time.Since(began) >= fresh {
 				return cmd // asynq looks again at once.
 			}
-			cmd = c.round(ctx, sha1, args[0])
+			cmd = c.round(ctx, sha1, args[0], began)
+			if time.Since(began) >= fresh {
+				return cmd // As above.
+			}
 		case <-old.C:
 			c.renewing = true
 			return cmd
@@ -94,11 +100,11 @@ func (c *client) Eval(ctx context.Context, script string, keys []string, args ..
 	return c.heard(keys, cmd)
 }
 
-// round looks at all queues, as asynq does, until one has something.
-func (c *client) round(ctx context.Context, sha1 string, lease any) (cmd *redis.Cmd) {
+// round looks at all queues, as asynq does, until one has something or the look that began then gets too old.
+func (c *client) round(ctx context.Context, sha1 string, lease any, began time.Time) (cmd *redis.Cmd) {
 	for i, q := range c.queues {
 		cmd = c.looked(c.UniversalClient.EvalSha(ctx, sha1, dequeueKeys(q), lease, taskPrefix(q)), i == len(c.queues)-1)
-		if !errors.Is(cmd.Err(), redis.Nil) {
+		if !errors.Is(cmd.Err(), redis.Nil) || time.Since(began) >= fresh {
 			return cmd
 		}
 	}

@@ -190,6 +190,37 @@ func TestClient_AWaitThatGetsTooOldIsRenewedWithoutAskingRedis(t *testing.T) {
 	})
 }
 
+// A look that took long may not have looked at all: it has waited for a place. asynq begins anew, with another lease.
+func TestClient_AfterALookThatTookLongAsynqLooksAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := silent()
+		defer b.Release()
+		slow := time.Duration(0)
+		f := full{has: map[string]bool{}}
+		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
+			time.Sleep(slow)
+			return f.answer(keys)
+		}}, "first", "last")
+		slow = fresh
+		look(c, "first", "last")
+		if n := len(f.looks); n != 2 {
+			t.Errorf("%d looks, want two that return", n)
+		}
+		slow = 0
+		returned := looking(c, "first", "last")
+		if returned() {
+			t.Fatal("a quick look at empty queues returned")
+		}
+		slow = fresh
+		b.hear(channel("last"))
+		time.Sleep(fresh)
+		if !returned() || len(f.looks) != 5 {
+			t.Errorf("%d looks, want the round to end with the first that took long", len(f.looks))
+		}
+	})
+}
+
 func TestClient_WhatRangBeforeTheLookIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// longPay is how long a look may wait for a place and still bring a task. The lease that asynq makes of it is as old as
+// the look.
+const longPay = 5 * time.Second
 
 // mostTaken is how many tasks of one queue are taken in one round trip. With one millisecond to Redis it
 // allows tens of thousands a second, and what a killed process had taken and not begun stays small.
@@ -95,7 +100,8 @@ func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args 
 		return h.UniversalClient.EvalSha(ctx, sha1, keys, args...)
 	}
 	reply := redis.NewCmd(ctx, "evalsha", sha1)
-	if !h.pay() {
+	asked := time.Now()
+	if !h.pay() || time.Since(asked) > longPay { // A place that it has waited for it keeps for the next look.
 		reply.SetErr(redis.Nil)
 		return reply
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
@@ -158,6 +160,35 @@ func TestHandful_WhatIsGivenComesFirstAndTakesAPlaceLikeAnyOther(t *testing.T) {
 	if free := h.Free(); free != 2-len(h.queues[0].tasks) {
 		t.Errorf("%d places are free with %d tasks taken, want the rest of 2", free, len(h.queues[0].tasks))
 	}
+}
+
+// asynq's lease of a task is as old as the look that brings it, and a task whose lease has ended is cancelled.
+func TestHandful_ALookThatHasWaitedLongForAPlaceBringsNothingAndKeepsThePlace(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	s.put("a", 0, 2)
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandful(s, 1, "a", "b")
+		b := silent()
+		defer b.Release()
+		c := b.Client(h, "a", "b")
+		wantNext(t, c, []string{"a", "b"}, "a0") // It has the only place.
+		got := make(chan string, 1)
+		go func() { got <- next(c, "a") }()
+		time.Sleep(longPay + time.Second)
+		h.Ended()
+		if id := <-got; id != "none" {
+			t.Errorf("a look of %s ago brings %s", longPay+time.Second, id)
+		}
+		if free := h.Free(); free != 0 {
+			t.Errorf("%d places are free, want the one kept for the next look", free)
+		}
+		began := time.Now()
+		wantNext(t, c, []string{"a", "b"}, "a1")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the next look took %s, want 0", took)
+		}
+	})
 }
 
 func TestHandful_ALookAtEmptyQueuesIsOneRoundTripForAll(t *testing.T) {
