@@ -80,18 +80,6 @@ func receivedBetween(from, to time.Time, calls []sandbox.Entry) []time.Time {
 	return out
 }
 
-// most returns the most of the times, which are in order, that lie within one window.
-func most(times []time.Time, window time.Duration) int {
-	first, n := 0, 0
-	for i, at := range times {
-		for at.Sub(times[first]) >= window {
-			first++
-		}
-		n = max(n, i-first+1)
-	}
-	return n
-}
-
 func tokenRequests(calls []sandbox.Entry) []sandbox.Entry {
 	return slices.DeleteFunc(slices.Clone(calls), func(c sandbox.Entry) bool { return c.Call != sandbox.CallToken })
 }
