@@ -110,7 +110,7 @@ func (c *Client) Accept(ctx context.Context, kind tasks.Kind, publicToken string
 	ctx, span := c.startAccept(ctx, kind)
 	defer span.End()
 	req.Traceparent = spans.Traceparent(ctx)
-	if c.atOnce && !c.store.Apart() {
+	if c.atOnce {
 		req.Task = func(ctx context.Context, id string) (doorbell.Task, error) {
 			first := kind.FirstType()
 			return c.queue.Prepare(ctx, first, first.Policy().Queue, opstore.TaskID(id, 1), tasks.ByReference(id, 1))

@@ -60,13 +60,12 @@ func (e *ended) add(task doorbell.Active) {
 		return
 	}
 	now := time.Now()
-	keys, _ := task.Done(now)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.at == nil {
 		e.at = map[string]time.Time{}
 	}
-	e.at[doorbell.Ends(keys[:])] = now
+	e.at[task.Key()] = now
 	if now.Sub(e.swept) < endedFor {
 		return
 	}
@@ -79,10 +78,7 @@ func (e *ended) add(task doorbell.Active) {
 }
 
 // forget forgets that a task has ended: it is there again.
-func (e *ended) forget(task doorbell.Active) {
-	keys, _ := task.Done(time.Time{})
-	e.take(doorbell.Ends(keys[:]))
-}
+func (e *ended) forget(task doorbell.Active) { e.take(task.Key()) }
 
 // take reports whether the task with the key has ended, once.
 func (e *ended) take(key string) bool {

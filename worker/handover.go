@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hibiken/asynq"
-
 	"github.com/cardworker/cardworker/internal/failpoint"
 	"github.com/cardworker/cardworker/internal/opstore"
 	"github.com/cardworker/cardworker/tasks"
@@ -56,14 +54,6 @@ func (hs *handovers) take(t tasks.Type, taskID string) (handover, bool) {
 	}
 	delete(hs.byTask, taskID)
 	return h, true
-}
-
-// has reports whether no run has taken the handover of a task, if there is one.
-func (hs *handovers) has(taskID string) bool {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	_, ok := hs.byTask[taskID]
-	return ok
 }
 
 // takeAll returns those of the tasks that no run has taken.
@@ -119,22 +109,17 @@ func (w *Worker) handOver(ctx context.Context, b opstore.Begun) (done bool, err 
 	return true, nil
 }
 
-// giveUpUnbegun gives up what was handed over with a task whose run has not come to it: somebody else has to go on.
-func (w *Worker) giveUpUnbegun(ctx context.Context) {
-	id, ok := asynq.GetTaskID(ctx)
-	if !ok || !w.handovers.has(id) {
+// giveUp gives up the leases of tasks that this worker has handed to itself and will not run, so that another goes on at
+// once.
+func (w *Worker) giveUp(ctx context.Context, taskIDs []string) {
+	handed := w.handovers.takeAll(taskIDs)
+	if len(handed) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
-	w.giveUp(ctx, []string{id})
-}
-
-// giveUp gives up the leases of tasks that this worker has handed to itself and will not run, so that another goes on at
-// once.
-func (w *Worker) giveUp(ctx context.Context, taskIDs []string) {
 	var all sync.WaitGroup
-	for _, h := range w.handovers.takeAll(taskIDs) {
+	for _, h := range handed {
 		all.Go(func() {
 			l := h.begun.Lease
 			w.leases.drop(l, context.Canceled)

@@ -199,8 +199,7 @@ func TestHandover_WhoseLeaseLapsedIsATaskLikeAnyOther(t *testing.T) {
 func TestLeases_OneThatIsParkedIsKeptForWhoPicksItUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keep := extendFunc(func(context.Context, []opstore.Lease) ([]opstore.Lease, error) { return nil, nil })
-		ls := newLeases(keep, testTTL, silentLog(), func() {})
+		ls := newLeases(extendsAll, testTTL, silentLog(), func() {})
 		ls.park(someLease, time.Now())
 		pass(testTTL / 2)
 		ls.extend(t.Context())
@@ -250,8 +249,7 @@ func TestHandover_WhoseTaskEndsWithoutARunIsAnothers(t *testing.T) {
 func TestLeases_OneThatNobodyPicksUpIsNotKeptForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keep := extendFunc(func(context.Context, []opstore.Lease) ([]opstore.Lease, error) { return nil, nil })
-		ls := newLeases(keep, testTTL, silentLog(), func() {})
+		ls := newLeases(extendsAll, testTTL, silentLog(), func() {})
 		running, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { ls.keep(running); close(ended) }()

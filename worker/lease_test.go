@@ -31,6 +31,9 @@ func (f extendFunc) Extend(ctx context.Context, ls []opstore.Lease) (kept, lost 
 	return kept, lost, nil
 }
 
+// extendsAll keeps whatever it is asked for.
+var extendsAll = extendFunc(func(context.Context, []opstore.Lease) ([]opstore.Lease, error) { return nil, nil })
+
 func silentLog() *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
@@ -45,8 +48,7 @@ const testTTL = 3 * time.Second
 func TestLeases_ALapsedOneLetsNoCallStartThoughItsTimerHasNotRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keep := extendFunc(func(context.Context, []opstore.Lease) ([]opstore.Lease, error) { return nil, nil })
-		ls := newLeases(keep, testTTL, silentLog(), func() {})
+		ls := newLeases(extendsAll, testTTL, silentLog(), func() {})
 		ctx, release := ls.hold(t.Context(), someLease, time.Now())
 		defer release()
 		h := ls.held[someLease]

@@ -41,7 +41,9 @@ func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) (err error) 
 			w.panicked("", p)
 			err = &quarantine{reason: errPanic}
 		}
-		w.giveUpUnbegun(ctx)
+		if id, ok := asynq.GetTaskID(ctx); ok {
+			w.giveUp(ctx, []string{id}) // What was handed over with it and has no run: somebody else has to go on.
+		}
 		if q := (*quarantine)(nil); errors.As(err, &q) {
 			// A card number must not lie in an archive for months.
 			q.drop = tasks.HasCardNumber(string(task.Payload()))

@@ -69,6 +69,12 @@ func looking(c redis.UniversalClient, queues ...string) func() bool {
 	}
 }
 
+// pass lets d of the bubble's time pass, which is none of ours, and everyone come to rest.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 // full is a Redis of queues that have something or not, and notes the looks at them.
 type full struct {
 	mu    sync.Mutex
@@ -146,10 +152,10 @@ func TestClient_ARingBetweenTheLookAndTheWaitIsNotLost(t *testing.T) {
 			if returned() || looks != 4 {
 				t.Fatalf("%d looks after a ring that came during the look at %s, want two rounds of two", looks, at)
 			}
-			time.Sleep(fresh) // The bubble's: it ends the wait.
+			pass(fresh) // It ends the wait.
 			returned()
 			returned = looking(c, "first", "last")
-			time.Sleep(fresh)
+			pass(fresh)
 			returned()
 			if looks != 4 {
 				t.Errorf("%d looks without another ring, want none", looks-4)
@@ -168,11 +174,11 @@ func TestClient_AWaitThatGetsTooOldIsRenewedWithoutAskingRedis(t *testing.T) {
 		c := b.Client(fakeRedis{answer: f.answer}, "first", "last")
 		for range 3 {
 			returned := looking(c, "first", "last")
-			time.Sleep(fresh - time.Nanosecond)
+			pass(fresh - time.Nanosecond)
 			if returned() {
 				t.Fatalf("the look returned before %s", fresh)
 			}
-			time.Sleep(time.Nanosecond)
+			pass(time.Nanosecond)
 			if !returned() {
 				t.Fatalf("the look goes on after %s", fresh)
 			}
@@ -199,7 +205,7 @@ func TestClient_AfterALookThatTookLongAsynqLooksAgain(t *testing.T) {
 		slow := time.Duration(0)
 		f := full{has: map[string]bool{}}
 		c := b.Client(fakeRedis{answer: func(keys []string) (any, error) {
-			time.Sleep(slow)
+			<-time.After(slow)
 			return f.answer(keys)
 		}}, "first", "last")
 		slow = fresh
@@ -214,7 +220,7 @@ func TestClient_AfterALookThatTookLongAsynqLooksAgain(t *testing.T) {
 		}
 		slow = fresh
 		b.hear(channel("last"))
-		time.Sleep(fresh)
+		pass(fresh)
 		if !returned() || len(f.looks) != 5 {
 			t.Errorf("%d looks, want the round to end with the first that took long", len(f.looks))
 		}

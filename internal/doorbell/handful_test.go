@@ -175,7 +175,7 @@ func TestHandful_ALookThatHasWaitedLongForAPlaceBringsNothingAndKeepsThePlace(t 
 		wantNext(t, c, []string{"a", "b"}, "a0") // It has the only place.
 		got := make(chan string, 1)
 		go func() { got <- next(c, "a") }()
-		time.Sleep(longPay + time.Second)
+		pass(longPay + time.Second)
 		h.Ended()
 		if id := <-got; id != "none" {
 			t.Errorf("a look of %s ago brings %s", longPay+time.Second, id)

@@ -30,13 +30,16 @@ const statsKept = 90 * 24 * time.Hour
 // value is none. Its keys are in one slot, which is that of no operation.
 type Active struct{ Queue, ID string }
 
+// Key returns the key of the task.
+func (t Active) Key() string { return taskPrefix(t.Queue) + t.ID }
+
 // Done returns the keys of the queue's active tasks, of their leases, of the task, and of how many tasks of the queue
 // were processed on the day of now and in all; and when the count of the day is to be forgotten, in seconds since 1970.
 // asynq ends a task by them.
 func (t Active) Done(now time.Time) (keys [5]string, until int64) {
 	p := keyPrefix + t.Queue + "}:"
 	today := p + "processed:" + now.UTC().Format(time.DateOnly)
-	return [5]string{p + "active", p + "lease", taskPrefix(t.Queue) + t.ID, today, p + "processed"}, now.Add(statsKept).Unix()
+	return [5]string{p + "active", p + "lease", t.Key(), today, p + "processed"}, now.Add(statsKept).Unix()
 }
 
 // Ends returns the key of the task that a script of asynq with these keys ends, if it has nothing else to do with it, or
