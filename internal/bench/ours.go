@@ -30,7 +30,7 @@ type ours struct {
 	worker   *worker.Worker
 	metrics  *operationsTotal
 	seen     *trips
-	ids      sync.Map // operation ids by card
+	ids      ids
 }
 
 // refreshExpiry is long enough for a backlog of refreshes that is worked off for minutes.
@@ -79,8 +79,7 @@ func (s *ours) ask(ctx context.Context, c card) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	s.ids.Store(c, acc.ID)
-	return acc.ID, nil
+	return acc.ID, s.ids.keep(c, acc.ID)
 }
 
 // follow returns when a backend that waits has read the result.
@@ -106,11 +105,11 @@ func (s *ours) ended() (unblocks, refreshes int) {
 
 func (s *ours) verify(ctx context.Context, all []card) error {
 	return verifyAll(ctx, all, func(c card) error {
-		id, ok := s.ids.Load(c)
-		if !ok {
+		id := s.ids.get(c)
+		if id == "" {
 			return errors.New("it was not accepted")
 		}
-		op, err := s.client.Get(ctx, id.(string))
+		op, err := s.client.Get(ctx, id)
 		switch {
 		case err != nil:
 			return err

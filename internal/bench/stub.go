@@ -81,10 +81,7 @@ func (s *stub) call(ctx context.Context, token string, read bool) error {
 	if c.n >= mostCards {
 		return errors.New("a card beyond those of any run")
 	}
-	sort := 0
-	if c.refresh {
-		sort = 1
-	}
+	sort := sortOf(c)
 	counts := s.counts.Load()
 	if read {
 		counts.reads[sort][c.n].Add(1)
