@@ -100,10 +100,11 @@ func TestTrace_IsInTheBackendsOwnProvider(t *testing.T) {
 	if _, err := b2.client.Retry(t.Context(), acc.ID); err != nil {
 		t.Fatal(err)
 	}
-	ended := recorder.Ended()
-	i := slices.IndexFunc(ended, func(s sdk.ReadOnlySpan) bool { return s.Name() == "retry unblock" })
-	if i < 0 || ended[i].SpanContext().TraceID() != first.SpanContext().TraceID() {
-		t.Errorf("the retry is not in the operation's trace: %v", ended)
+	// The provider is the process's, so that other tests may be retrying as well.
+	if !slices.ContainsFunc(recorder.Ended(), func(s sdk.ReadOnlySpan) bool {
+		return s.Name() == "retry unblock" && s.SpanContext().TraceID() == first.SpanContext().TraceID()
+	}) {
+		t.Error("the retry is not in the operation's trace")
 	}
 }
 
