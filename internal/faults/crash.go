@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cardworker/cardworker/internal/failpoint"
+	"github.com/cardworker/cardworker/internal/opstore"
 	"github.com/cardworker/cardworker/internal/sandbox"
 	"github.com/cardworker/cardworker/tasks"
 )
@@ -109,7 +110,10 @@ func (r *run) panics() int {
 // endsAfterCrash returns how long each operation that was open when a worker was killed took to end: from the
 // last kill of a worker that had it in hand or, when it was in nobody's, from the first that it was open at. It
 // also names the one that took longest.
-func endsAfterCrash(kills []kill, finals map[string]tasks.Operation) (all []time.Duration, slowest string) {
+//
+// A worker has in hand what it has the lease of, and what recovery has just given a new task: that may have died with
+// whoever was about to enqueue it, or with whoever had taken it.
+func endsAfterCrash(kills []kill, finals map[string]tasks.Operation, events map[string][]opstore.Event) (all []time.Duration, slowest string) {
 	longest := time.Duration(-1)
 	for _, op := range finals {
 		var from time.Time
@@ -118,7 +122,7 @@ func endsAfterCrash(kills []kill, finals map[string]tasks.Operation) (all []time
 			if op.CreatedAt.After(k.at) || op.UpdatedAt.Before(k.at) {
 				continue
 			}
-			had := slices.Contains(k.ids, op.ID)
+			had := slices.Contains(k.ids, op.ID) || justRedispatched(events[op.ID], k.at)
 			if had || !inHand && from.IsZero() {
 				from, inHand = k.at, inHand || had
 			}
@@ -133,6 +137,21 @@ func endsAfterCrash(kills []kill, finals map[string]tasks.Operation) (all []time
 		}
 	}
 	return all, slowest
+}
+
+// redispatchTime is how long after recovery has given an operation a new task that is taken and begun, and much more.
+const redispatchTime = time.Second
+
+// justRedispatched reports whether an operation had got a new task shortly before a time, and nobody had begun it by then.
+func justRedispatched(events []opstore.Event, by time.Time) bool {
+	var last opstore.Event
+	for _, e := range events {
+		if e.At.After(by) {
+			break
+		}
+		last = e
+	}
+	return last.Name == "redispatched" && by.Sub(last.At) < redispatchTime
 }
 
 // appliedTwice returns a card whose unblock the API has applied more than once, by its end, or "".

@@ -5,7 +5,7 @@ import "fmt"
 // crashChecks are about workers that end or stand still at a point.
 var crashChecks = []form[check]{
 	{words: "what was open at a crash ends within <duration>", f: func(r *run, a args) string {
-		all, slowest := endsAfterCrash(r.kills, r.result.Finals)
+		all, slowest := endsAfterCrash(r.kills, r.result.Finals, r.result.Events)
 		q := QuantilesOf(all)
 		r.t.Logf("what was open at a crash ended: %s", q)
 		switch {
