@@ -17,6 +17,10 @@ func TestHasCardNumber(t *testing.T) {
 		"case 4711, 2026-11-22 10:00:00":      false,
 		"103169946":                           false,
 		"41111111111111110000000":             false, // 23 digits are no card number
+		"case 4711 4111 1111 1111 1111":       true,  // among other groups
+		"1 4111111111111111":                  true,
+		"4111-1111-1111-1111 2026":            true,
+		"2026.11.28 4111.1111.1111.1112 10":   false,
 		"":                                    false,
 	} {
 		if got := HasCardNumber(text); got != want {
