@@ -21,7 +21,8 @@ type Error struct {
 	// about the token endpoint it is that endpoint's.
 	Status int
 	// RetryAfter is how long the server asked to wait, at most an hour; 0 = it
-	// did not ask.
+	// did not ask. When there is no access token, it is how long it takes until
+	// this client asks for one again, at most half a minute.
 	RetryAfter time.Duration
 	// Code is the Microsoft Entra error code, such as AADSTS7000215 for a wrong
 	// client secret, or "".

@@ -117,6 +117,12 @@ func (s *tokenSource) get(ctx context.Context, refused uint64) (*accessToken, *E
 	}
 	f := s.start(ctx, now, refused != 0)
 	failure := s.failure
+	if f == nil && failure != nil {
+		// What the endpoint said then is not how long this caller has to wait: there is another exchange at retryAt.
+		c := *failure
+		c.RetryAfter = max(0, s.retryAt.Sub(now))
+		failure = &c
+	}
 	s.mu.Unlock()
 
 	if f == nil {
@@ -185,9 +191,10 @@ func (s *tokenSource) run(ctx context.Context, f *flight, replacement bool) {
 	case s.closed:
 		f.err = s.failure
 	case err != nil:
-		f.err = err
-		s.failure = err
-		s.retryAt = time.Now().Add(min(max(err.RetryAfter, retryInterval), maxRetryInterval))
+		failure := *err
+		failure.RetryAfter = min(max(err.RetryAfter, retryInterval), maxRetryInterval)
+		s.retryAt = time.Now().Add(failure.RetryAfter)
+		f.err, s.failure = &failure, &failure
 	default:
 		s.generation++
 		f.token = newAccessToken(g, s.generation, begun)

@@ -161,15 +161,17 @@ func TestToken_FailureAnswersForASecond(t *testing.T) {
 			t.Parallel()
 			f := &fakeExchange{err: &Error{Class: ClassThrottled, Reason: ReasonTokenThrottled, RetryAfter: tc.retryAfter}, life: time.Hour}
 			inBubble(t, f, func(t *testing.T, s *tokenSource) {
-				fails := func() {
+				fails := func(wait time.Duration) {
 					t.Helper()
 					_, err := s.get(t.Context(), 0)
-					wantError(t, err, ClassThrottled, ReasonTokenThrottled)
+					if e := wantError(t, err, ClassThrottled, ReasonTokenThrottled); e.RetryAfter != wait {
+						t.Errorf("RetryAfter = %s, want the %s until the next exchange", e.RetryAfter, wait)
+					}
 				}
-				fails()
-				fails()
+				fails(tc.quiet)
+				fails(tc.quiet)
 				advance(tc.quiet - 1)
-				fails()
+				fails(1)
 				wantStarted(t, f, 1)
 				f.err = nil
 				advance(1)
