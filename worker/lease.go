@@ -50,6 +50,7 @@ type heldLease struct {
 	lapse  *time.Timer
 	until  atomic.Pointer[time.Time] // it ends here
 	parked time.Time                 // since when nobody has picked it up; zero: a run has it. Under the lock, too
+	ending bool                      // whoever holds it is giving it up. Under the lock, too
 }
 
 // valid reports whether the lease lasts. A process that was suspended finds out by it before its timers have
@@ -102,6 +103,27 @@ func (ls *leases) pickUp(ctx context.Context, l opstore.Lease) (_ context.Contex
 	ctx, h.cancel = context.WithCancelCause(ctx)
 	h.parked = time.Time{}
 	return payblr.StartWhile(ctx, h.valid), func() { ls.drop(l, context.Canceled) }, true
+}
+
+// giveUp notes that the next write of whoever holds the lease gives it up. An extension that comes behind that write
+// finds it gone, which is no news; if another run has the operation, the write finds out.
+func (ls *leases) giveUp(l opstore.Lease) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if h, ok := ls.held[l]; ok {
+		h.ending = true
+	}
+}
+
+// gone is what to do about a lease that Redis does not extend.
+func (ls *leases) gone(l opstore.Lease) {
+	ls.mu.Lock()
+	h, ok := ls.held[l]
+	ending := ok && h.ending
+	ls.mu.Unlock()
+	if !ending {
+		ls.drop(l, errLeaseLost)
+	}
 }
 
 // add begins to keep a lease. cancel is called when that ends.
@@ -185,7 +207,7 @@ func (ls *leases) extendShard(ctx context.Context, some []opstore.Lease) {
 	defer cancel()
 	kept, lost, err := ls.store.Extend(ctx, some)
 	for _, l := range lost {
-		ls.drop(l, errLeaseLost)
+		ls.gone(l)
 	}
 	if err != nil {
 		// What was not extended lapses by itself unless the next round succeeds.

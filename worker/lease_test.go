@@ -104,6 +104,32 @@ func TestLeases_AreKeptForAsLongAsRedisExtendsThem(t *testing.T) {
 	})
 }
 
+// The extension may come behind the write with which a run ends, and before the run knows of that write's success.
+func TestLeases_OneThatIsGivenUpIsNotLost(t *testing.T) {
+	t.Parallel()
+	for _, givenUp := range []bool{true, false} {
+		loses := extendFunc(func(_ context.Context, ls []opstore.Lease) ([]opstore.Lease, error) { return ls, nil })
+		synctest.Test(t, func(t *testing.T) {
+			var lost atomic.Int64
+			ls := newLeases(loses, testTTL, silentLog(), func() { lost.Add(1) })
+			ctx, release := ls.hold(t.Context(), someLease, time.Now())
+			defer release()
+			if givenUp {
+				ls.giveUp(someLease)
+			}
+			ls.extend(t.Context())
+			synctest.Wait()
+			if got := ctx.Err() != nil; got == givenUp || lost.Load() == 1 == givenUp {
+				t.Errorf("given up %t: cancelled %t, %d lost; want one that nobody has given up to be lost", givenUp, got, lost.Load())
+			}
+			pass(testTTL)
+			if ctx.Err() == nil {
+				t.Error("its time is over, and the run goes on")
+			}
+		})
+	}
+}
+
 func TestLeases_EndBeforeTheyLapseInRedis(t *testing.T) {
 	t.Parallel()
 	store := func(context.Context, []opstore.Lease) ([]opstore.Lease, error) {

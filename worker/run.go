@@ -178,6 +178,7 @@ func (w *Worker) finish(ctx context.Context, t tasks.Type, b opstore.Begun, v ve
 		res.Error = failure(v.code, v.message)
 	}
 	failpoint.Hit(failpoint.BeforeFinish)
+	w.leases.giveUp(b.Lease)
 	rec, err := w.store.Finish(ctx, b.Lease, b.Record, res)
 	if err != nil {
 		return w.unwritten(err)
@@ -191,6 +192,7 @@ func (w *Worker) finish(ctx context.Context, t tasks.Type, b opstore.Begun, v ve
 // chain passes the accepted unblock on to its confirming task.
 func (w *Worker) chain(ctx context.Context, b opstore.Begun) error {
 	failpoint.Hit(failpoint.BeforeChain)
+	w.leases.giveUp(b.Lease)
 	switch handed, err := w.handOver(ctx, b); {
 	case err != nil:
 		return w.unwritten(err)
@@ -223,6 +225,9 @@ func (w *Worker) again(ctx, write context.Context, t tasks.Type, b opstore.Begun
 		Code: v.code, Unburned: v.unburned,
 	}
 	failpoint.Hit(failpoint.BeforeYield)
+	if !keep {
+		w.leases.giveUp(b.Lease)
+	}
 	if err := w.store.Yield(write, b.Lease, t, p); err != nil {
 		return false, w.unwritten(err)
 	}
@@ -249,6 +254,7 @@ func (w *Worker) handBack(ctx context.Context, t tasks.Type, b opstore.Begun, le
 	left = max(0, left)
 	p := opstore.Progress{Delay: left, Unknown: b.Record.Call != opstore.CallNone}
 	failpoint.Hit(failpoint.BeforeHandBack)
+	w.leases.giveUp(b.Lease)
 	if err := w.store.Yield(ctx, b.Lease, t, p); err != nil {
 		return w.unwritten(err)
 	}
