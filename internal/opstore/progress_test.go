@@ -1,6 +1,7 @@
 package opstore
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -161,5 +162,28 @@ func finishRemembersAnUnknownCall(t *testing.T, f fixture) {
 	known := f.done(f.open(tasks.UnblockPIN), Result{Error: failure(tasks.CodeUnavailable)})
 	if known.Call != CallNone {
 		t.Errorf("call %q, want none", known.Call)
+	}
+}
+
+// Recovery puts an operation whose lease has lapsed and whose task waits among those that wait. Its run may only have been
+// slow, and dies later.
+func yieldIsFoundByRecovery(t *testing.T, f fixture) {
+	rec := f.open(tasks.UnblockPIN)
+	b := f.begun(rec, Lease{}, Go)
+	f.past(rec.ID, "lease_ms")
+	if err := f.store.Postpone(t.Context(), rec.ID, f.get(rec.ID), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if leased, waiting := f.indexed(rec); leased || !waiting {
+		t.Fatalf("postponed: leased %v, waiting %v, want false, true", leased, waiting)
+	}
+	if err := f.store.Yield(t.Context(), b.Lease, rec.TaskType, Progress{Keep: true}); err != nil {
+		t.Fatal(err)
+	}
+	if leased, waiting := f.indexed(rec); !leased || waiting {
+		t.Errorf("yielded with its lease: leased %v, waiting %v, want true, false", leased, waiting)
+	}
+	if !slices.Contains(f.due(), rec.ID) {
+		t.Error("its lease has lapsed and it is not due")
 	}
 }

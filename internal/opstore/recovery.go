@@ -135,7 +135,7 @@ func (s *Store) Redispatch(ctx context.Context, rec Record) (Next, error) {
 	queue := rec.TaskType.Policy().Queue
 	rep, err := runScript(ctx, s.rdb, redispatchScript,
 		[]string{opKey(rec.ID), leasedKey(shard), waitingKey(shard, rec.Kind), auditKey(shard)},
-		rec.ID, rec.Seq, rec.Fence, queue, s.cfg.Grace.Milliseconds())
+		rec.ID, rec.Seq, rec.Fence, queue, s.cfg.Grace.Milliseconds(), s.callNumber())
 	if err := writeError("redispatch", Lease{ID: rec.ID, Fence: rec.Fence}, rep, err); err != nil {
 		return Next{}, err
 	}

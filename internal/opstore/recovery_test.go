@@ -245,6 +245,18 @@ func redispatchSupersedesTaskAndRun(t *testing.T, f fixture) {
 	}
 }
 
+// A client repeats the command whose reply it lost: the task is there for it to enqueue all the same.
+func redispatchRepeatedIsOne(t *testing.T, f fixture) {
+	rec := f.open(tasks.UnblockPIN)
+	next, err := f.withClient(twice{f.rdb}).store.Redispatch(t.Context(), rec)
+	if err != nil || next.Seq != 2 || next.ID != rec.ID+":2" {
+		t.Fatalf("Redispatch = %+v, %v, want the task %s:2", next, err, rec.ID)
+	}
+	if got := f.get(rec.ID); got.Seq != 2 || got.Fence != rec.Fence+1 {
+		t.Errorf("seq %d, fence %d, want 2, %d", got.Seq, got.Fence, rec.Fence+1)
+	}
+}
+
 func redispatchByOneOfMany(t *testing.T, f fixture) {
 	rec := f.open(tasks.RefreshPINStatus)
 	won := 0

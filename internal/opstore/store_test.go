@@ -77,6 +77,8 @@ var facts = map[string]func(*testing.T, fixture){
 	"PostponeKeepsALapsedUnreadable":        postponeKeepsAnUnreadableRecordWhoseLeaseLapsed,
 	"RedispatchSupersedesTaskAndRun":        redispatchSupersedesTaskAndRun,
 	"RedispatchByOneOfMany":                 redispatchByOneOfMany,
+	"RedispatchRepeatedIsOne":               redispatchRepeatedIsOne,
+	"YieldIsFoundByRecovery":                yieldIsFoundByRecovery,
 	"RedriveSendsOrOnlyConfirms":            redriveSendsOrOnlyConfirms,
 	"RedriveIsAnotherLife":                  redriveIsAnotherLife,
 	"RedriveSaysWhyNot":                     redriveSaysWhyNot,

@@ -30,6 +30,8 @@ if ARGV[3] == '0' then
   set(fields, LEASE_MS, '0')
   redis.call('ZREM', KEYS[2], ARGV[1])
   redis.call('ZADD', KEYS[3], due + tonumber(ARGV[5]), ARGV[1])
+else
+  redis.call('ZADD', KEYS[2], record[LEASE_MS], ARGV[1]) -- Recovery may have taken it out when the lease had lapsed.
 end
 change(KEYS[1], ARGV[1], record, fields, KEYS[4], ARGV[10], ARGV[9], stamp)
 return {'ok', now}
