@@ -60,12 +60,18 @@ func (w *Worker) recoverOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recoveryTimeout)
 	defer cancel()
 	ids, now, unseen := w.store.Due(ctx, recoveryPage)
+	if now.IsZero() {
+		return unseen // Nothing is open, or nothing can be reached.
+	}
+	due := len(ids)
+	active, unlisted := taskqueue.Taken(ctx, w.rdb)
+	ids = append(ids, w.unbegun.suspects(active, ids)...)
 	if len(ids) == 0 {
-		return unseen
+		return errors.Join(unseen, unlisted)
 	}
 	recs, err := w.store.Load(ctx, ids)
 	if err != nil {
-		return errors.Join(unseen, err)
+		return errors.Join(unseen, unlisted, err)
 	}
 	refs := make([]taskqueue.Ref, len(recs))
 	for i, rec := range recs {
@@ -73,9 +79,9 @@ func (w *Worker) recoverOnce(ctx context.Context) error {
 	}
 	states, err := taskqueue.States(ctx, w.rdb, refs)
 	w.unbegun.doubt(recs, states, time.Now())
-	errs := []error{unseen, err}
+	errs := []error{unseen, unlisted, err}
 	later := lookAgain
-	if len(ids) >= recoveryPage {
+	if due >= recoveryPage {
 		later = lookAgainBusy
 	}
 	var (
@@ -86,6 +92,9 @@ func (w *Worker) recoverOnce(ctx context.Context) error {
 	for i, rec := range recs {
 		if ctx.Err() != nil {
 			break
+		}
+		if i >= due && (states[i] != taskqueue.Active || !rec.LeaseEnds.IsZero() || rec.ID == "" || rec.State.Done()) {
+			continue // It is in order, or will be due.
 		}
 		pool.Go(func() error {
 			err := w.help(ctx, ids[i], rec, states[i], now, later)

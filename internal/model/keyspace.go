@@ -117,7 +117,7 @@ func init() {
 
 		"SADD": {2, sadd}, "SISMEMBER": {2, sismember},
 
-		"LPUSH": {2, lpush}, "RPOP": {1, rpop}, "LREM": {3, lrem},
+		"LPUSH": {2, lpush}, "RPOP": {1, rpop}, "LREM": {3, lrem}, "LRANGE": {3, lrange},
 
 		"INCR": {1, incr}, "EXPIREAT": {2, expireat},
 
@@ -244,6 +244,18 @@ func lpush(k *Keyspace, a []string) (any, error) {
 	}
 	k.keys[a[0]] = l
 	return int64(len(l)), nil
+}
+
+// lrange returns all elements; it knows no other part.
+func lrange(k *Keyspace, a []string) (any, error) {
+	if a[1] != "0" || a[2] != "-1" {
+		return nil, fmt.Errorf("ERR the model cannot return the elements from %s to %s", a[1], a[2])
+	}
+	out := []any{}
+	for _, v := range peek[[]string](k, a[0]) {
+		out = append(out, v)
+	}
+	return out, nil
 }
 
 // lrem removes all elements that are equal; it knows no other count than 0.

@@ -85,9 +85,9 @@ func (s State) Comes() bool { return s == Pending || s == Scheduled || s == Retr
 // Ref names a task.
 type Ref struct{ Queue, ID string }
 
-// statesTimeout bounds the look at one queue, as a node of a cluster that is silent must not keep the tasks of
+// lookTimeout bounds the look at one queue, as a node of a cluster that is silent must not keep the tasks of
 // the other queues waiting.
-const statesTimeout = time.Second
+const lookTimeout = time.Second
 
 // States looks many tasks up, in order, in one round trip for each queue. It reads the field that asynq's own
 // inspector reads, without the inspector's two round trips for each task. With an error the tasks of the
@@ -119,7 +119,7 @@ func States(ctx context.Context, rdb redis.UniversalClient, refs []Ref) ([]State
 
 // lookUp sets the states of some tasks of one queue, which are those at the places some of refs.
 func lookUp(ctx context.Context, rdb redis.UniversalClient, refs []Ref, some []int, states []State) error {
-	ctx, cancel := context.WithTimeout(ctx, statesTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	cmds := make([]*redis.StringCmd, len(some))
 	_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
