@@ -60,6 +60,9 @@ func judge(err error) judged {
 	case payblr.ClassUnauthorized:
 		j.code = tasks.CodeUnauthorized
 		j.message = "the client credentials are refused; check PAYBLR_CLIENT_ID, PAYBLR_CLIENT_SECRET and PAYBLR_SCOPE"
+		if pe.Reason == payblr.ReasonSubscriptionKeyRefused {
+			j.message = "the subscription key is refused; check PAYBLR_SUBSCRIPTION_KEY"
+		}
 	case payblr.ClassBadResponse:
 		j.code = tasks.CodeBadResponse
 		j.message = "the API answered something that cannot be read"

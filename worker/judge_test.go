@@ -73,6 +73,20 @@ func TestJudge_EveryClassHasItsCodeAndConsequence(t *testing.T) {
 	}
 }
 
+func TestJudge_SaysWhichCredentialIsRefused(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[payblr.Reason]string{
+		payblr.ReasonClientRefused:          "PAYBLR_CLIENT_SECRET",
+		payblr.ReasonAccessTokenRefused:     "PAYBLR_CLIENT_SECRET",
+		payblr.ReasonSubscriptionKeyRefused: "PAYBLR_SUBSCRIPTION_KEY",
+	} {
+		j := judge(apiError(payblr.CallUnblockPIN, reason, 401))
+		if j.code != tasks.CodeUnauthorized || !strings.Contains(j.message, "check "+want) && !strings.Contains(j.message, ", "+want) {
+			t.Errorf("%s: %s: %q, want unauthorized and %s", reason, j.code, j.message, want)
+		}
+	}
+}
+
 func TestJudge_AReadIsNeverOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	if j := judge(apiError(payblr.CallPINStatus, payblr.ReasonConnectionLost, 0)); j.unknown {

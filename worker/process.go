@@ -177,8 +177,9 @@ func (w *Worker) failUnreadable(ctx context.Context, id string) {
 		return
 	}
 	v := verdict{end: fail, code: tasks.CodeInternal, message: "the operation's task could not be read"}
-	if b.Record.Call == opstore.CallWas {
-		v.unknown = true
+	// A mark of one that was begun just now is its own, and nothing was sent. Of one that has expired it is an earlier one's.
+	v.unknown = b.Record.Call == opstore.CallWas || b.Outcome == opstore.Expired && b.Record.Call != opstore.CallNone
+	if v.unknown {
 		v = giveUp(rec.TaskType, rec, v, "")
 	}
 	if err := w.finish(ctx, rec.TaskType, b, v, 0); err != nil {

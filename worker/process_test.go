@@ -133,6 +133,29 @@ func TestProcessTask_MalformedPayloadFailsTheOperationItNames(t *testing.T) {
 	wantEnd(t, r.run(tasks.UnblockPIN, "101"), "") // The card is free again.
 }
 
+// The worker before may have sent an unblock, and what is retried must look before it sends another.
+func TestProcessTask_MalformedPayloadOfAnOverdueOperationForgetsNoUnblock(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	acc, err := r.store.Accept(t.Context(), opstore.Request{Kind: tasks.UnblockPIN, Card: publicToken(t, "101"), Lifetime: time.Minute})
+	if err != nil {
+		t.Fatalf("Accept: %v", err)
+	}
+	died := opstore.New(r.rdb, opstore.Config{Lease: time.Millisecond})
+	if b, err := died.Begin(t.Context(), tasks.TypeUnblockPIN, acc.ID, 1, "the dead", opstore.Lease{}); err != nil || b.Outcome != opstore.Go {
+		t.Fatalf("Begin = %s, %v; want go", b.Outcome, err)
+	}
+	key := "cardworker:{" + tasks.ShardOf(acc.ID) + "}:op:" + acc.ID
+	if err := r.rdb.HSet(t.Context(), key, "expires_ms", 1, "lease_ms", 1).Err(); err != nil {
+		t.Fatalf("let it expire: %v", err)
+	}
+	r.idle(&fakeAPI{}).failUnreadable(t.Context(), acc.ID)
+	wantEnd(t, r.wait(acc.ID), tasks.CodeUnavailable)
+	if rec, err := r.store.Get(t.Context(), acc.ID); err != nil || rec.Call != opstore.CallWas {
+		t.Errorf("the record says %q of an earlier call (%v), want %q", rec.Call, err, opstore.CallWas)
+	}
+}
+
 func TestProcessTask_AMissingRecordIsArchived(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

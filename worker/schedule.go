@@ -62,7 +62,7 @@ func giveUp(t tasks.Type, rec opstore.Record, v verdict, why string) verdict {
 	case t.Confirms():
 		v.code, v.message = tasks.CodeUnconfirmed, "the API accepted the unblock, but no readable status arrived in time"
 	case v.unknown:
-		v.code, v.message = tasks.CodeUnavailable, "the reply to the unblock was lost and the status could not be read; it may have been applied"
+		v.code, v.message = tasks.CodeUnavailable, "the reply to an unblock was lost, and no status read since says unblocked; it may have been applied all the same"
 	case v.code == "":
 		why := opstore.Overdue("")
 		v.code, v.message = why.Code, why.Message

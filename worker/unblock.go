@@ -96,8 +96,13 @@ func (a attempt) conflict(ctx context.Context, refused judged, sentBefore bool) 
 	if !st.Blocked {
 		return verdict{end: succeed, status: statusOf(st), accepted: sentBefore, upstream: http.StatusOK}
 	}
+	if sentBefore {
+		// The one before may be what this one was in conflict with, and the status may lag behind it.
+		v := verdict{status: statusOf(st), unknown: true, upstream: refused.upstream, cause: refused.cause}
+		return giveUp(a.rec.Kind.FirstType(), a.rec, v, "")
+	}
 	return verdict{
-		end: fail, status: statusOf(st), code: tasks.CodeRejected, unknown: sentBefore, upstream: refused.upstream,
+		end: fail, status: statusOf(st), code: tasks.CodeRejected, upstream: refused.upstream,
 		message: refused.message + ", and its status still says blocked", cause: refused.cause,
 	}
 }

@@ -194,13 +194,14 @@ func TestConflict_AfterALostReplyThatCannotBeReadIsNotSettled(t *testing.T) {
 	}
 }
 
-// An operator's retry has to look first: the call before may be on its way yet.
+// The one before may have been applied, be what this one was in conflict with, and not show yet. An operator's retry has
+// to look first for the same reason.
 func TestConflict_AfterALostReplyThatReadsBlockedLeavesTheLostOneOpen(t *testing.T) {
 	t.Parallel()
 	api := &fakeAPI{unblock: refuses(payblr.ReasonConflict, 409), status: reads(isBlocked)}
 	v, _ := attemptAt(t, api, tasks.TypeUnblockPIN, opstore.CallWas)
-	if v.end != fail || v.code != tasks.CodeRejected || !v.unknown {
-		t.Errorf("end %d, code %q, unknown %t; want %d, %q, true", v.end, v.code, v.unknown, fail, tasks.CodeRejected)
+	if v.end != fail || v.code != tasks.CodeUnavailable || !v.unknown || v.status == nil {
+		t.Errorf("end %d, code %q, unknown %t, status %v; want %d, %q, true and one", v.end, v.code, v.unknown, v.status, fail, tasks.CodeUnavailable)
 	}
 }
 
