@@ -5,7 +5,7 @@ import "time"
 // CallName names a call in errors and metrics. The set is closed.
 type CallName string
 
-// The five calls of the API, and the token exchange.
+// The five calls of the API, the token exchange, and the look whether the API is there at all.
 const (
 	CallPINStatus  CallName = "pin_status"
 	CallCVVStatus  CallName = "cvv_status"
@@ -13,6 +13,7 @@ const (
 	CallUnblockCVV CallName = "unblock_cvv"
 	CallPIN        CallName = "pin"
 	CallToken      CallName = "token"
+	CallReach      CallName = "reach"
 )
 
 // writes reports whether the call changes a card.

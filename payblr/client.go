@@ -48,6 +48,31 @@ func (c *Client) CheckToken(ctx context.Context) error {
 	return nil
 }
 
+// Reach connects to the API and returns nil when any answer comes. It is no call of the API: it asks for the headers
+// of the base URL itself, without a token and about no card. Neither Config.Gate nor Config.Observe hears of it.
+// Errors are [*Error] with Call = CallReach.
+func (c *Client) Reach(ctx context.Context) error {
+	a := newAttempt(ctx, c.cfg.Timeout)
+	defer a.end()
+	e := &Error{Call: CallReach}
+	req, err := http.NewRequestWithContext(a.ctx, http.MethodHead, c.cfg.BaseURL+"/", http.NoBody)
+	if err != nil { // Its text would quote the URL.
+		e.Class, e.Reason = ReasonConnectFailed.Class(), ReasonConnectFailed
+		return e
+	}
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	resp, err := c.transport.RoundTrip(req)
+	if err == nil {
+		// An answer to HEAD has no body that an error could come from.
+		_ = resp.Body.Close()
+		return nil
+	}
+	o := outcome{err: a.cause(err), connected: a.connected()}
+	e.Class, e.Reason = classify(o)
+	e.Err = showable(o.err)
+	return e
+}
+
 // Close ends a token exchange in flight and closes idle connections. Call it
 // when no other method runs or will be called. It may be called twice.
 func (c *Client) Close() {

@@ -379,3 +379,33 @@ func TestClient_UsesHTTP2WhereOffered(t *testing.T) {
 		t.Errorf("protocol = %s, want HTTP/2.0", got)
 	}
 }
+
+func TestReach_IsNoCallOfTheAPI(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, nil)
+	f.api = func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(http.StatusNotFound) }
+	c := f.client(t, func(cfg *Config) {
+		cfg.Gate = func(context.Context, CallName) error { return errors.New("the gate was asked") }
+		cfg.Observe = func(call Call) { t.Errorf("Observe heard of %+v", call) }
+	})
+	if err := c.Reach(t.Context()); err != nil {
+		t.Errorf("Reach = %v, want nil for any answer", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.tokens) != 0 || len(f.calls) != 1 {
+		t.Fatalf("%d requests for tokens and %d others, want 0 and 1", len(f.tokens), len(f.calls))
+	}
+	if r := f.calls[0]; r.Method != http.MethodHead || r.Path != "/" || r.Header.Get("Authorization") != "" || r.Header.Get("Ocp-Apim-Subscription-Key") != "" {
+		t.Errorf("the API saw %s %s with %v, want HEAD / without credentials", r.Method, r.Path, r.Header)
+	}
+}
+
+func TestReach_WhenNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, nil)
+	c := f.client(t, func(cfg *Config) { cfg.BaseURL = "http://" + closedPort(t) })
+	if e := wantError(t, c.Reach(t.Context()), ClassUnavailable, ReasonConnectRefused); e.Call != CallReach || e.MayHaveApplied() {
+		t.Errorf("Reach = %+v, want the call reach, which changes nothing", e)
+	}
+}

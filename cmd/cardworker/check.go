@@ -16,6 +16,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/cardworker/cardworker/enqueue"
+	"github.com/cardworker/cardworker/internal/monitor"
 	"github.com/cardworker/cardworker/internal/redisconn"
 	"github.com/cardworker/cardworker/internal/telemetry"
 	"github.com/cardworker/cardworker/payblr"
@@ -40,8 +41,11 @@ const (
 // checker collects what is wrong with the settings, by variable.
 type checker struct {
 	unparsed map[string]bool
-	bad      map[string]string
+	bad      problems
 }
+
+// problems is what is wrong with the settings, by variable: "must be …" or "is …", without its value.
+type problems map[string]string
 
 // fail notes a problem. The first one of a variable stays.
 func (c checker) fail(name, format string, args ...any) {
@@ -50,16 +54,29 @@ func (c checker) fail(name, format string, args ...any) {
 	}
 }
 
-func (c checker) err() error {
-	for name := range c.unparsed {
-		c.fail(name, "cannot be read")
-	}
-	if len(c.bad) == 0 {
-		return nil
-	}
+// lines are sentences, by variable.
+func (p problems) lines() []string {
 	var lines []string
-	for _, name := range sortedKeys(c.bad) {
-		lines = append(lines, name+" "+c.bad[name])
+	for _, name := range sortedKeys(p) {
+		lines = append(lines, name+" "+p[name])
+	}
+	return lines
+}
+
+// concern reports whether one of the variables whose names begin so is wrong.
+func (p problems) concern(prefix string) bool {
+	for name := range p {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p problems) err() error {
+	lines := p.lines()
+	if len(lines) == 0 {
+		return nil
 	}
 	if len(lines) == 1 {
 		return &exit{exitError, errors.New(lines[0])}
@@ -203,11 +220,7 @@ func (c checker) secret(name string, value payblr.Secret, file string) payblr.Se
 func readSecret(file string) ([]byte, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return nil, err
+		return nil, withoutPath(err)
 	}
 	b = bytes.TrimRight(b, "\r\n")
 	if len(b) == 0 {
@@ -216,16 +229,27 @@ func readSecret(file string) ([]byte, error) {
 	return b, nil
 }
 
+// withoutPath is an error of a file that does not name it.
+func withoutPath(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
 func (c checker) monitor(s settings) settings {
 	c.address("MONITOR_HTTP_ADDR", s.MonitorHTTPAddr, "")
-	if s.MonitorPasswordFile == "" {
-		return s
+	if s.MonitorPasswordFile != "" {
+		b, err := readSecret(s.MonitorPasswordFile)
+		if err != nil {
+			c.fail("MONITOR_PASSWORD_FILE", "names a file that cannot be used: %v", err)
+		}
+		s.monitorPassword = append(monitor.Secret{}, b...) // Not nil: it was asked for.
 	}
-	b, err := readSecret(s.MonitorPasswordFile)
-	if err != nil {
-		c.fail("MONITOR_PASSWORD_FILE", "names a file that cannot be used: %v", err)
+	for name, why := range s.monitorConfig().Check() {
+		c.fail(name, "%s", why)
 	}
-	s.monitorPassword = b
 	return s
 }
 

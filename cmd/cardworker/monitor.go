@@ -47,10 +47,9 @@ func runMonitor(ctx context.Context, p program, allowActions bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	srv, err := monitor.New(monitor.Config{
-		Redis: conn.Client, Addr: s.MonitorHTTPAddr, User: s.MonitorUser, Password: s.monitorPassword,
-		AllowActions: allowActions, Log: log.WithField("component", "monitor"),
-	})
+	cfg := s.monitorConfig()
+	cfg.Redis, cfg.AllowActions, cfg.Log = conn.Client, allowActions, log.WithField("component", "monitor")
+	srv, err := monitor.New(cfg)
 	if err != nil {
 		return &exit{exitError, err}
 	}

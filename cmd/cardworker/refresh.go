@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,13 +120,13 @@ func gatherTokens(p program, args []string, file string) ([]string, error) {
 				add(fmt.Sprintf("%s line %d", name, n), s)
 			}
 		}
-		if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		err = lines.Err()
+		if errors.Is(err, bufio.ErrTooLong) {
 			bad = append(bad, fmt.Sprintf("%s line %d: it is too long to be a public token, and ends the reading", name, n+1))
-		} else if err := lines.Err(); err != nil {
-			return nil, &exit{exitRefused, fmt.Errorf("read the tokens: %w", err)}
+			err = nil
 		}
-		if err := in.Close(); err != nil {
-			return nil, &exit{exitRefused, fmt.Errorf("read the tokens: %w", err)}
+		if err := cmp.Or(err, in.Close()); err != nil {
+			return nil, &exit{exitRefused, fmt.Errorf("read the tokens: %w", withoutPath(err))}
 		}
 	}
 	switch {
@@ -140,13 +141,15 @@ func gatherTokens(p program, args []string, file string) ([]string, error) {
 	return tokens, nil
 }
 
+// openTokens opens a list of tokens. The error does not name the file: where its name should be, somebody may have put
+// what confidential lists hold.
 func openTokens(p program, file string) (io.ReadCloser, string, error) {
 	if file == "-" {
 		return io.NopCloser(p.stdin), "standard input", nil
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, "", fmt.Errorf("read the tokens: %w", err)
+		return nil, "", fmt.Errorf("--file names a file that cannot be used: %w", withoutPath(err))
 	}
 	return f, file, nil
 }
@@ -192,15 +195,16 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 	}
 	code, done := exitOK, 0
 	var first, lost error // what ended it all, and why an operation could not be followed to its end
+	mute := false         // nothing can be written any more
 	for a := range answers {
-		if first != nil {
-			continue // Only the goroutines that are under way are still waited for.
-		}
 		if err := a.err; err != nil {
 			code = worse(code, exitCode(err))
 			if a.acc.ID == "" {
-				// Redis cannot be used: the rest would fail in the same way.
-				first = err
+				// Redis cannot be used: the rest would fail in the same way. Those behind that are under way may
+				// have been accepted all the same, and are shown.
+				if first == nil {
+					first = err
+				}
 				stop()
 				continue
 			}
@@ -208,9 +212,13 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 				lost = err
 			}
 		}
+		if mute {
+			continue
+		}
 		if err := pr.operation(a.acc.Operation, a.acc); err != nil {
-			first = &exit{exitError, err}
+			first, mute = &exit{exitError, err}, true
 			stop()
+			continue
 		}
 		done++
 		_ = bar.Add(1) // A progress bar that cannot be drawn is no reason to stop.

@@ -72,8 +72,8 @@ usage, 3 the operation failed, 4 --timeout ran out and the operation goes on.`,
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newDemo(p), newWorker(p), newUnblock(p), newRefresh(p), newOperation(p), newMonitor(p), newSandbox(p), newBench(p),
-		newHealth(),
+		newDemo(p), newWorker(p), newUnblock(p), newRefresh(p), newOperation(p), newMonitor(p), newSandbox(p), newDoctor(p),
+		newBench(p), newHealth(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -47,7 +47,7 @@ func TestHelp_TellsANewcomerWhereToBegin(t *testing.T) {
 			t.Errorf("the help does not mention %q", want)
 		}
 	}
-	for _, name := range []string{"demo", "worker", "unblock", "refresh", "operation", "monitor", "sandbox", "completion"} {
+	for _, name := range []string{"demo", "worker", "unblock", "refresh", "operation", "monitor", "sandbox", "doctor", "completion"} {
 		if !strings.Contains(asked.stdout, "\n  "+name+" ") {
 			t.Errorf("the help does not list the command %s", name)
 		}
@@ -123,7 +123,8 @@ func TestUsage_WhatIsWrongIsRefusedOnStderrWithoutRepeatingIt(t *testing.T) {
 		{"refresh pan 103169946", `"pan" is neither pin nor cvv`},
 		{"refresh " + pan, "neither pin nor cvv"},
 		{"refresh pin 103169946 --output xml", "--output must be text or json"},
-		{"refresh pin --file /does/not/exist", "no such file"},
+		{"refresh pin --file /does/not/exist", "--file names a file that cannot be used: no such file"},
+		{"refresh pin --file " + pan, "--file names a file that cannot be used: no such file"},
 		{"refresh pin 103169946 200000001 --idempotency-key k", "for one card"},
 
 		{"operation get", "one operation id is needed"},

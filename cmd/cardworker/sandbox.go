@@ -18,7 +18,9 @@ func newSandbox(p program) *cobra.Command {
 		Short: "Serve a Payblr API to develop against, with faults on demand",
 		Long: `Serves a Payblr API, token endpoint included, that keeps its state in memory. What a
 card does depends on its number; cardworker sandbox cards lists them. Faults are
-scripted, and every call can be read back, under /_sandbox/.`,
+scripted, and every call can be read back, under /_sandbox/.
+
+  LOG_FORMAT    json = a line of JSON for each call; else plain lines`,
 		Example: `  cardworker sandbox
   curl -s http://127.0.0.1:8089/_sandbox/ledger
   curl -s -X POST http://127.0.0.1:8089/_sandbox/faults -d '{"call":"unblock_pin","do":"status","status":503,"count":2}'`,
@@ -37,6 +39,10 @@ scripted, and every call can be read back, under /_sandbox/.`,
 	chaos := f.Float64("chaos", 0, "share of calls that fail at random, 0 to 1")
 	quiet := f.Bool("quiet", false, "do not print a line for each call")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := loadSettings(p.environ)
+		if err != nil {
+			return err
+		}
 		if *secretFile != "" {
 			if f.Changed("client-secret") {
 				return usagef("--client-secret and --client-secret-file are both given; give one")
@@ -47,16 +53,24 @@ scripted, and every call can be read back, under /_sandbox/.`,
 			}
 			cfg.ClientSecret = string(b)
 		}
-		if !*quiet {
-			cfg.Log = func(line string) { _, _ = fmt.Fprintln(p.stderr, line) }
+		say := func(text string) { _, _ = fmt.Fprintln(p.stderr, text) }
+		if s.LogFormat == "json" {
+			log, err := s.logger(p)
+			if err != nil {
+				return &exit{exitError, err}
+			}
+			say = func(text string) { log.Info(strings.TrimSpace(text)) }
 		}
-		return runSandbox(cmd.Context(), p, cfg, *chaos, *secretFile)
+		if !*quiet {
+			cfg.Log = say
+		}
+		return runSandbox(cmd.Context(), cfg, *chaos, *secretFile, say)
 	}
 	cmd.AddCommand(newSandboxCards(p))
 	return cmd
 }
 
-func runSandbox(ctx context.Context, p program, cfg sandbox.Config, chaos float64, secretFile string) error {
+func runSandbox(ctx context.Context, cfg sandbox.Config, chaos float64, secretFile string, say func(text string)) error {
 	box, err := sandbox.New(cfg)
 	if err != nil {
 		return &exit{exitRefused, err}
@@ -69,7 +83,7 @@ func runSandbox(ctx context.Context, p program, cfg sandbox.Config, chaos float6
 	if err := box.Start(ctx); err != nil {
 		return &exit{exitError, err}
 	}
-	_, _ = fmt.Fprintf(p.stderr, "sandbox at %s; for a worker in another terminal:\n\n%s\n", box.URL(), exports(box, cfg, secretFile))
+	say(fmt.Sprintf("sandbox at %s; for a worker in another terminal:\n\n%s", box.URL(), exports(box, cfg, secretFile)))
 	<-ctx.Done()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), serverStopTimeout)
 	defer cancel()

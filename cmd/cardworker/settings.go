@@ -68,6 +68,12 @@ const (
 // loadSettings reads the environment. The error names every variable that is wrong, with what is allowed,
 // and repeats no value.
 func loadSettings(environ []string, parts ...part) (settings, error) {
+	s, bad := readSettings(environ, parts...)
+	return s, bad.err()
+}
+
+// readSettings is loadSettings with what is wrong by variable.
+func readSettings(environ []string, parts ...part) (settings, problems) {
 	set := env.ToMap(environ)
 	for k, v := range set {
 		if v == "" {
@@ -75,7 +81,7 @@ func loadSettings(environ []string, parts ...part) (settings, error) {
 		}
 	}
 	var s settings
-	c := checker{bad: map[string]string{}}
+	c := checker{bad: problems{}}
 	c.unparsed = unparsed(env.ParseWithOptions(&s, env.Options{Environment: set}))
 	c.common(s)
 	for _, p := range parts {
@@ -92,7 +98,10 @@ func loadSettings(environ []string, parts ...part) (settings, error) {
 			s = c.tracing(s, set)
 		}
 	}
-	return s, c.err()
+	for name := range c.unparsed {
+		c.fail(name, "cannot be read")
+	}
+	return s, c.bad
 }
 
 // unparsed returns the variables that could not be parsed. What they should look like is for the check of
@@ -128,6 +137,11 @@ func (s settings) enqueueConfig() enqueue.Config {
 		UnblockLimit: s.unblockLimit(), UnblockExpiry: s.UnblockExpiry, RefreshExpiry: s.RefreshExpiry, ResultTTL: s.ResultTTL,
 		Durability: s.AcceptDurability,
 	}
+}
+
+// monitorConfig returns what the environment says of the console.
+func (s settings) monitorConfig() monitor.Config {
+	return monitor.Config{Addr: s.MonitorHTTPAddr, User: s.MonitorUser, Password: s.monitorPassword}
 }
 
 // unblockLimit returns the limit as the packages want it, to whom zero means the default.

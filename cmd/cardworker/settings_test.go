@@ -101,6 +101,8 @@ func TestSettings_MonitorsOwn(t *testing.T) {
 	t.Parallel()
 	empty := writeFile(t, "empty", "\n")
 	password := writeFile(t, "password", "a password\n")
+	got := cli(t, []string{"REDIS_URL=redis://127.0.0.1:1", "MONITOR_HTTP_ADDR=0.0.0.0:0", "MONITOR_USER=a:b", "LOG_LEVEL=loud"}, "monitor")
+	expect(t, got, exitError, "MONITOR_HTTP_ADDR can be reached from other machines", "MONITOR_USER has a colon", "LOG_LEVEL must be")
 	for _, tc := range []struct{ set, want string }{
 		{"MONITOR_HTTP_ADDR=8081", "MONITOR_HTTP_ADDR must be host:port"},
 		{"MONITOR_HTTP_ADDR=127.0.0.1:70000", "MONITOR_HTTP_ADDR must be host:port"},

@@ -2,11 +2,14 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -75,27 +78,40 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Redis == nil {
 		problems = append(problems, errors.New("no Redis client was given"))
 	}
-	if strings.ContainsFunc(c.User, func(r rune) bool { return r == ':' || unicode.IsControl(r) }) {
-		problems = append(problems, errors.New("MONITOR_USER has a colon or a control character, which a login cannot carry"))
+	wrong := c.Check()
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		problems = append(problems, errors.New(name+" "+wrong[name]))
 	}
-	hasPassword := c.Password != nil
-	c.Password = bytes.TrimRight(c.Password, "\r\n")
-	if hasPassword && len(c.Password) == 0 {
-		problems = append(problems, errors.New("the password is empty: write one into MONITOR_PASSWORD_FILE"))
-	}
-	host, _, err := net.SplitHostPort(c.Addr)
-	switch {
-	case err != nil:
-		problems = append(problems, fmt.Errorf("MONITOR_HTTP_ADDR %q is not host:port: %w", c.Addr, err))
-	case !hasPassword && !isLoopback(host):
-		problems = append(problems, fmt.Errorf("MONITOR_HTTP_ADDR %s can be reached from other machines and there is no password: "+
-			"set MONITOR_PASSWORD_FILE, or listen on %s", c.Addr, DefaultAddr))
-	}
+	c.Password = trimmed(c.Password)
 	if err := errors.Join(problems...); err != nil {
 		return Config{}, fmt.Errorf("monitor: %w", err)
 	}
 	return c, nil
 }
+
+// Check returns what is wrong with Addr, User and Password, by the variable that each comes from. It is what New would
+// refuse, for those who want to know without a Redis.
+func (c Config) Check() map[string]string {
+	wrong := map[string]string{}
+	if strings.ContainsFunc(c.User, func(r rune) bool { return r == ':' || unicode.IsControl(r) }) {
+		wrong["MONITOR_USER"] = "has a colon or a control character, which a login cannot carry"
+	}
+	if c.Password != nil && len(trimmed(c.Password)) == 0 {
+		wrong["MONITOR_PASSWORD_FILE"] = "is empty: write a password into it"
+	}
+	host, _, err := net.SplitHostPort(cmp.Or(c.Addr, DefaultAddr))
+	switch {
+	case err != nil:
+		wrong["MONITOR_HTTP_ADDR"] = fmt.Sprintf("%q is not host:port", c.Addr)
+	case c.Password == nil && !isLoopback(host):
+		wrong["MONITOR_HTTP_ADDR"] = "can be reached from other machines and there is no password: " +
+			"set MONITOR_PASSWORD_FILE, or listen on " + DefaultAddr
+	}
+	return wrong
+}
+
+// trimmed returns a password without the newline that editors put after it.
+func trimmed(s Secret) Secret { return bytes.TrimRight(s, "\r\n") }
 
 // isLoopback reports whether host can only mean this machine. A name other than localhost cannot be
 // told without a resolver, whose answer may change, and counts as reachable.

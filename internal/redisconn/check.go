@@ -27,6 +27,12 @@ func (w Warning) String() string {
 	return w.Setting + ": " + w.Advice
 }
 
+// policySetting is the setting that has Redis delete keys on its own.
+const policySetting = "maxmemory-policy"
+
+// Evicts reports that what was accepted is deleted while Redis runs, and not only when it ends.
+func (w Warning) Evicts() bool { return w.Setting == policySetting }
+
 // Check asks the server whether it can be used, and says which of its settings risk losing
 // operations; see the function Check. The embedded server, which keeps nothing anyway, is only
 // pinged.
@@ -111,7 +117,7 @@ func checkServer(info map[string]string, inCluster bool) error {
 func checkSettings(info map[string]string) []Warning {
 	var warnings []Warning
 	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
-		warnings = append(warnings, Warning{"maxmemory-policy", fmt.Sprintf("%.20s deletes accepted operations when memory is short: set noeviction", policy)})
+		warnings = append(warnings, Warning{policySetting, fmt.Sprintf("%.20s deletes accepted operations when memory is short: set noeviction", policy)})
 	}
 	if info["aof_enabled"] == "0" {
 		warnings = append(warnings, Warning{"appendonly", "no loses accepted operations when Redis restarts: set appendonly yes"})
