@@ -58,6 +58,7 @@ func TestUsers_AreEnoughForEverything(t *testing.T) {
 	})
 	t.Run("a killed worker", func(t *testing.T) { s.recovery(t, victim) })
 	t.Run("an outage", func(t *testing.T) { s.outage(t) })
+	t.Run("doctor", func(t *testing.T) { s.doctor(t) })
 	t.Run("monitor", func(t *testing.T) { s.look(t) })
 	t.Run("operator", func(t *testing.T) { s.act(t) })
 	nothingDenied(t, s.redis)
@@ -96,6 +97,16 @@ func (s *system) commands(t *testing.T) {
 		}
 	})
 	all.Wait()
+}
+
+// doctor looks as those who may look at the queues.
+func (s *system) doctor(t *testing.T) {
+	for name, args := range map[string][]string{"worker": {"doctor"}, "monitor": {"doctor", "redis", "workers"}} {
+		out, code := s.run(t, name, args...)
+		if code != 0 || strings.Contains(out, "may not") || strings.Contains(out, "refused") || !strings.Contains(out, "ok       workers        running: ") {
+			t.Errorf("as %s the doctor ends with %d, want it to see workers: %s", name, code, out)
+		}
+	}
 }
 
 // producer returns the library's client, as an app backend has it.
