@@ -15,8 +15,8 @@ import (
 var errClosed = fmt.Errorf("%w: the client was closed", ErrQueueUnavailable)
 
 // Wait returns the operation once it is done, whether it succeeded or failed: look at its State. It is
-// woken by Redis and does not poll, but for a look every 15 seconds in case its connection is dead without
-// anybody having noticed. All waits of a client share that connection. A restart or failover of Redis is
+// woken by Redis, which tells it the result as well, and does not poll, but for a look every 15 seconds in case its
+// connection is dead without anybody having noticed. All waits of a client share that connection. A restart or failover of Redis is
 // sat out, for up to half a minute.
 //
 // When ctx ends first, Wait returns the newest snapshot (which may miss the last tenth of a second if ctx was
@@ -46,7 +46,7 @@ func (c *Client) follow(ctx context.Context, id string, forEnd bool) iter.Seq2[t
 	return func(yield func(tasks.Operation, error) bool) {
 		fail := func(err error) {
 			switch {
-			case ctx.Err() != nil && errors.Is(err, ErrQueueUnavailable):
+			case ctx.Err() != nil && (errors.Is(err, ErrQueueUnavailable) || errors.Is(err, ErrNotFound)):
 				err = fmt.Errorf("stopped waiting for %s: %w: %w", id, context.Cause(ctx), err)
 			case ctx.Err() != nil:
 				err = fmt.Errorf("stopped waiting for %s: %w", id, context.Cause(ctx))
@@ -57,15 +57,8 @@ func (c *Client) follow(ctx context.Context, id string, forEnd bool) iter.Seq2[t
 			fail(ctx.Err())
 			return
 		}
-		rec, err := c.store.Get(ctx, id)
-		if err != nil {
-			// Nothing is known of the operation, and that is for Redis to answer for, also when it was
-			// ctx that ended the attempt.
-			yield(tasks.Operation{}, admissionError(err))
-			return
-		}
-		shown := rec.Operation()
-		if !yield(shown, nil) || shown.Done {
+		if !tasks.ValidID(id) {
+			fail(ErrNotFound)
 			return
 		}
 		watch, err := c.watcher.Watch(id)
@@ -74,6 +67,17 @@ func (c *Client) follow(ctx context.Context, id string, forEnd bool) iter.Seq2[t
 			return
 		}
 		defer watch.Close()
+		rec, err := c.first(ctx, watch, id)
+		if err != nil {
+			if rec.State == "" || yield(rec.Operation(), nil) {
+				fail(err)
+			}
+			return
+		}
+		shown := rec.Operation()
+		if !yield(shown, nil) || shown.Done {
+			return
+		}
 		for {
 			changed, err := c.next(ctx, watch, rec, forEnd)
 			if err != nil {
@@ -93,6 +97,30 @@ func (c *Client) follow(ctx context.Context, id string, forEnd bool) iter.Seq2[t
 			}
 		}
 	}
+}
+
+// first reads the operation when the watch has become effective, so that one read is enough: nothing that changes later
+// is missed. When Redis does not answer that at once, it has to say why to the read.
+func (c *Client) first(ctx context.Context, watch *opstore.Watch, id string) (opstore.Record, error) {
+	timer := time.NewTimer(onTheWay)
+	defer timer.Stop()
+	select {
+	case <-watch.C:
+		select {
+		case <-watch.Ended: // As of now.
+		default:
+		}
+	case <-timer.C:
+	case <-watch.Closed:
+		return opstore.Record{}, errClosed
+	case <-ctx.Done():
+		return c.lastLook(ctx, opstore.Record{ID: id})
+	}
+	rec, err := c.store.Get(ctx, id)
+	if err != nil {
+		err = admissionError(err)
+	}
+	return rec, err
 }
 
 // lastLookTimeout bounds the read after a deadline.
@@ -144,7 +172,10 @@ func (c *Client) next(ctx context.Context, watch *opstore.Watch, rec opstore.Rec
 			return c.lastLook(ctx, rec)
 		case <-watch.Closed:
 			return rec, errClosed
-		case <-ended:
+		case end := <-ended:
+			if now, ok := end.Of(rec); ok {
+				return now, nil
+			}
 		case <-changed:
 			if forEnd {
 				changed = nil // The look that is to come sees what else changes until then.

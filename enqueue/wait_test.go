@@ -193,8 +193,8 @@ func (r *reads) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	return next
 }
 
-// An operation that takes milliseconds is not read at each of its steps: that would hold it up.
-func TestWait_ReadsTheEndAndNotEachStepOnTheWay(t *testing.T) {
+// An operation that takes milliseconds is read once, and neither at its steps nor at its end: that would hold it up.
+func TestWait_ReadsOnceAndIsToldTheRest(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, enqueue.Config{})
 	acc := b.accept(tasks.UnblockPIN, "103169946")
@@ -208,9 +208,9 @@ func TestWait_ReadsTheEndAndNotEachStepOnTheWay(t *testing.T) {
 		}
 		ended <- op
 	}()
-	for deadline := time.Now().Add(patience); count.n.Load() < 2; { // At first, and when its watch is effective.
+	for deadline := time.Now().Add(patience); count.n.Load() < 1; { // When its watch is effective.
 		if time.Now().After(deadline) {
-			t.Fatalf("%d reads in %s, want 2", count.n.Load(), patience)
+			t.Fatalf("no read in %s", patience)
 		}
 		<-time.After(time.Millisecond)
 	}
@@ -222,8 +222,52 @@ func TestWait_ReadsTheEndAndNotEachStepOnTheWay(t *testing.T) {
 	if op := receive(t, "the end", ended); op.State != tasks.Succeeded {
 		t.Errorf("it is %s, want succeeded", op.State)
 	}
-	// One for the end, and one for every tenth of a second that the steps took on this machine.
-	if n, most := count.n.Load()-before, others+1+int64(time.Since(start)/(100*time.Millisecond)); n > most {
+	// One for every tenth of a second that the steps took on this machine.
+	if n, most := count.n.Load()-before, others+int64(time.Since(start)/(100*time.Millisecond)); n > most {
 		t.Errorf("%d reads, want at most %d", n, most)
+	}
+}
+
+// Without its subscription a wait reads all the same.
+func TestWait_ReadsWhenItMayNotSubscribe(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	b := benchOn(t, server.Client(t), enqueue.Config{})
+	ended, open := b.accept(tasks.UnblockPIN, "1"), b.accept(tasks.UnblockPIN, "2")
+	b.confirmed(ended.ID)
+	err := b.rdb.Do(t.Context(), "ACL", "SETUSER", "deaf", "on", "nopass", "resetchannels", "~*", "+@all").Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := *b.rdb.(*redis.Client).Options()
+	opts.Username = "deaf"
+	rdb := redis.NewClient(&opts)
+	t.Cleanup(func() { _ = rdb.Close() })
+	deaf := benchOn(t, rdb, enqueue.Config{})
+	if op, err := deaf.client.Wait(within(t, patience), ended.ID); err != nil || op.State != tasks.Succeeded {
+		t.Errorf("Wait after the end = %s, %v", op.State, err)
+	}
+	if op, err := deaf.client.Wait(within(t, time.Second), open.ID); !errors.Is(err, context.DeadlineExceeded) || op.State != tasks.Accepted {
+		t.Errorf("Wait = %s, %v, want accepted and the deadline", op.State, err)
+	}
+}
+
+// Whoever gives a wait less time than its subscription takes gets a snapshot all the same.
+func TestWait_OfAMoment(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	b := benchOn(t, server.Client(t), enqueue.Config{})
+	acc := b.accept(tasks.UnblockPIN, "103169946")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+	defer cancel()
+	<-ctx.Done()
+	if op, err := b.client.Wait(ctx, acc.ID); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait whose time was over = %s, %v, want the deadline", op.State, err)
+	}
+	for _, d := range []time.Duration{50 * time.Microsecond, 200 * time.Microsecond, time.Millisecond, 5 * time.Millisecond} {
+		op, err := b.client.Wait(within(t, d), acc.ID)
+		if !errors.Is(err, context.DeadlineExceeded) || op.State != "" && op.ID != acc.ID {
+			t.Errorf("Wait for %s = %+v, %v, want a snapshot or none, and the deadline", d, op, err)
+		}
 	}
 }

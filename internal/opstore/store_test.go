@@ -86,6 +86,8 @@ var facts = map[string]func(*testing.T, fixture){
 	"EventsStayThatFollowALongPause":        eventsStayThatFollowALongPause,
 	"TokenIsInTheRecordAlone":               tokenIsInTheRecordAlone,
 	"WatchTellsOfEveryChange":               watchTellsOfEveryChange,
+	"AnEndingTellsWhatAReadFinds":           anEndingTellsWhatAReadFinds,
+	"AnEndingWithoutAStatusIsToBeRead":      anEndingWithoutAStatusIsToBeRead,
 	"GetTellsWhatIsNotThere":                getTellsWhatIsNotThere,
 	"KeysOfACardShareASlot":                 keysOfACardShareASlot,
 	"ScriptsAnswerEveryOutcomeOfTheirHeads": scriptsAnswerEveryOutcomeOfTheirHeads,

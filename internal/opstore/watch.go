@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/cardworker/cardworker/tasks"
 )
 
 const (
@@ -48,20 +46,21 @@ type Watch struct {
 	// lost and found. Several changes may come as one.
 	C <-chan struct{}
 	// Ended receives when the operation may have ended: with C, but for the changes that are known to have left it open.
-	Ended <-chan struct{}
+	// What it receives may spare a read.
+	Ended <-chan Ending
 	// Closed is closed when the watcher is: nothing comes any more.
 	Closed <-chan struct{}
 
 	watcher *Watcher
 	channel string
 	c       chan struct{}
-	ended   chan struct{}
+	ended   chan Ending
 }
 
 // Watch begins to watch an operation. The id must be valid. Close the watch when it is over. It does not
 // wait for Redis; the only error is that the watcher has been closed.
 func (w *Watcher) Watch(id string) (*Watch, error) {
-	c, ended := make(chan struct{}, 1), make(chan struct{}, 1)
+	c, ended := make(chan struct{}, 1), make(chan Ending, 1)
 	watch := &Watch{C: c, Ended: ended, Closed: w.done, c: c, ended: ended, watcher: w, channel: opKey(id)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,7 +74,7 @@ func (w *Watcher) Watch(id string) (*Watch, error) {
 	if others, ok := w.watches[watch.channel]; ok {
 		others[watch] = struct{}{}
 		// The channel may be effective already, and then no confirmation comes any more.
-		watch.wake(true)
+		watch.wake(mayHaveEnded)
 		return watch, nil
 	}
 	w.watches[watch.channel] = map[*Watch]struct{}{watch: {}}
@@ -99,17 +98,21 @@ func (x *Watch) Close() {
 	}
 }
 
-func (x *Watch) wake(ended bool) {
+// wake tells of a change. It is called with the lock held.
+func (x *Watch) wake(e Ending) {
+	if !e.leavesOpen() {
+		select {
+		case earlier := <-x.ended:
+			if earlier == mayHaveEnded {
+				e = mayHaveEnded // What was missed may be more than this tells.
+			}
+		default:
+		}
+		x.ended <- e // There is room: nobody else sends.
+	}
 	select {
 	case x.c <- struct{}{}:
 	default: // It is awake already and has not read yet.
-	}
-	if !ended {
-		return
-	}
-	select {
-	case x.ended <- struct{}{}:
-	default:
 	}
 }
 
@@ -186,7 +189,7 @@ func (w *Watcher) take(told map[string]bool) (join, leave []string) {
 			leave = append(leave, channel)
 		case wanted:
 			for x := range watches {
-				x.wake(true)
+				x.wake(mayHaveEnded)
 			}
 		}
 	}
@@ -209,28 +212,25 @@ func (w *Watcher) again(channels []string) {
 	}
 }
 
-// open are the states of an operation that has not ended. Anything else that is published may be the end.
-var open = []tasks.State{tasks.Accepted, tasks.Running, tasks.Confirming}
-
 // dispatch passes on what the connection receives until it is closed.
 func (w *Watcher) dispatch(msgs <-chan any) {
 	for m := range msgs {
 		switch m := m.(type) {
 		case *redis.Message:
-			w.wake(m.Channel, !slices.Contains(open, tasks.State(m.Payload)))
+			w.wake(m.Channel, Ending{m.Payload})
 		case *redis.Subscription:
 			if m.Kind == "subscribe" {
-				w.wake(m.Channel, true)
+				w.wake(m.Channel, mayHaveEnded)
 			}
 		}
 	}
 }
 
-func (w *Watcher) wake(channel string, ended bool) {
+func (w *Watcher) wake(channel string, e Ending) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for x := range w.watches[channel] {
-		x.wake(ended)
+		x.wake(e)
 	}
 }
 

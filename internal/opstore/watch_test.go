@@ -91,7 +91,7 @@ func TestWatch_OneOperationDoesNotWakeAnother(t *testing.T) {
 func TestWatch_TellsWhatMayBeTheEnd(t *testing.T) {
 	t.Parallel()
 	w := &Watcher{watches: map[string]map[*Watch]struct{}{}, changed: map[string]struct{}{}}
-	x := &Watch{c: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
+	x := &Watch{c: make(chan struct{}, 1), ended: make(chan Ending, 1)}
 	w.watches["op"] = map[*Watch]struct{}{x: {}}
 	msgs := make(chan any)
 	go w.dispatch(msgs)
@@ -123,7 +123,7 @@ func TestWatch_TellsWhatMayBeTheEnd(t *testing.T) {
 	}
 }
 
-// What the scripts publish is the state.
+// What the scripts publish is the state, and of an end all that has changed.
 func TestWatch_AnEndIsToldAtOnce(t *testing.T) {
 	t.Parallel()
 	client, _ := redistest.Shared(t)
@@ -136,7 +136,7 @@ func TestWatch_AnEndIsToldAtOnce(t *testing.T) {
 	}
 	f.finish(f.handover(f.store, f.begun(rec, Lease{}, Go)), Result{Status: unblocked()})
 	for _, want := range []string{"running", "confirming", "succeeded"} {
-		if m, err := said.ReceiveMessage(t.Context()); err != nil || m.Payload != want {
+		if m, err := said.ReceiveMessage(t.Context()); err != nil || strings.Split(m.Payload, "\n")[0] != want {
 			t.Fatalf("published: %v, %v, want %s", m, err, want)
 		}
 	}

@@ -9,7 +9,7 @@
 --
 -- Returns {'ok', now} | {'stale', now}. Of a call that is repeated the time is that of the first.
 local now, stamp = now_ms()
-local record = load(KEYS[1], ACCEPTED_MS)
+local record = load(KEYS[1], ATTEMPTS)
 if is_repeat(record, ARGV[11]) then return {'ok', tonumber(redis.call('HGET', KEYS[1], 'updated_ms'))} end
 if not owns(record, ARGV[2]) then return {'stale', now} end
 redis.call('ZREM', KEYS[3], ARGV[1])
@@ -18,12 +18,14 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 local fields = {
   STATE, ARGV[3], LEASE_MS, '0', CALL, ARGV[10], WROTE, ARGV[11] or '', NEXT_MS, '', RUN, '', ERROR, ARGV[5],
 }
+local result -- An earlier attempt may have left a status, so without one here it is not known.
 if ARGV[4] ~= '' then
+  result = ARGV[4] .. '\n' .. ARGV[5]
   set(fields, STATUS, ARGV[4])
   set(fields, OBSERVED_MS, stamp)
 end
 if ARGV[6] == '1' and (record[ACCEPTED_MS] or '') == '' then set(fields, ACCEPTED_MS, stamp) end
-change(KEYS[1], ARGV[1], record, fields, KEYS[5], ARGV[3], ARGV[9], stamp, tonumber(ARGV[8]))
+change(KEYS[1], ARGV[1], record, fields, KEYS[5], ARGV[3], ARGV[9], stamp, tonumber(ARGV[8]), result)
 redis.call('PEXPIRE', KEYS[1], math.max(tonumber(ARGV[7]), (tonumber(record[KEEP_UNTIL_MS]) or 0) - now))
 if KEYS[6] then done(6, ARGV[12], ARGV[13]) end
 return {'ok', now}

@@ -61,13 +61,19 @@ end
 -- change ends every script that changed a record: it writes the fields, counts and dates the change, appends
 -- it to the audit stream and tells whoever waits the state. The channel bears the name of the record's key. stamp is
 -- the time as a text.
-local function change(op, id, record, fields, stream, event, detail, stamp, keep_ms)
+-- With result, the status and the error of an operation that ends, it tells all that a waiter does not know who has
+-- read the record before (watch.go reads it). The record was loaded up to ATTEMPTS then.
+local function change(op, id, record, fields, stream, event, detail, stamp, keep_ms, result)
   local version = tostring(record[VER] + 1)
   set(fields, VER, version)
   set(fields, UPDATED_MS, stamp)
   write(op, record, fields)
   audit(stream, id, event, detail, stamp, keep_ms)
-  redis.call('PUBLISH', op, record[STATE])
+  local told = record[STATE]
+  if result then
+    told = told .. '\n' .. version .. '\n' .. stamp .. '\n' .. record[ACCEPTED_MS] .. '\n' .. record[ATTEMPTS] .. '\n' .. result
+  end
+  redis.call('PUBLISH', op, told)
 end
 
 -- done ends a task of asynq that is active, as asynq does: KEYS[first] are its active tasks, then come their leases, the
