@@ -19,9 +19,9 @@ type giver interface {
 	putBack(ctx context.Context) error
 }
 
-// handovers are the confirmations that their worker has begun with the last write of the unblock, and whose task is
-// on its way through asynq to a goroutine. Their leases are kept meanwhile. The zero value is ready. It is safe for
-// concurrent use.
+// handovers are the tasks that this worker has begun, with the look that took them or with the last write of the unblock
+// that they confirm, and that are on their way through asynq to a goroutine. Their leases are kept meanwhile. The zero
+// value is ready. It is safe for concurrent use.
 type handovers struct {
 	mu     sync.Mutex
 	byTask map[string]handover // by the id of the task
@@ -99,8 +99,7 @@ func (w *Worker) handOver(ctx context.Context, b opstore.Begun) (done bool, err 
 	}
 	w.endedWith(unblock)
 	failpoint.Hit(failpoint.AfterChain)
-	w.leases.park(h.begun.Lease, h.sent)
-	w.handovers.put(h)
+	w.expect(h)
 	if !w.own.give(task.Queue, task.Message) {
 		if err := w.own.putBack(ctx); err != nil {
 			w.log.WithField("operation", b.Lease.ID).Warnf("left to recovery: %v", err)
@@ -109,8 +108,13 @@ func (w *Worker) handOver(ctx context.Context, b opstore.Begun) (done bool, err 
 	return true, nil
 }
 
-// giveUp gives up the leases of tasks that this worker has handed to itself and will not run, so that another goes on at
-// once.
+// expect keeps what was begun for the run that asynq is about to make.
+func (w *Worker) expect(h handover) {
+	w.leases.park(h.begun.Lease, h.sent)
+	w.handovers.put(h)
+}
+
+// giveUp gives up the leases of tasks that this worker has begun and will not run, so that another goes on at once.
 func (w *Worker) giveUp(ctx context.Context, taskIDs []string) {
 	handed := w.handovers.takeAll(taskIDs)
 	if len(handed) == 0 {
@@ -123,7 +127,10 @@ func (w *Worker) giveUp(ctx context.Context, taskIDs []string) {
 		all.Go(func() {
 			l := h.begun.Lease
 			w.leases.drop(l, context.Canceled)
-			err := w.store.Yield(ctx, l, h.begun.Record.TaskType, opstore.Progress{Unburned: true})
+			// What this begin marked was not sent; what an earlier one marked may have been.
+			err := w.store.Yield(ctx, l, h.begun.Record.TaskType, opstore.Progress{
+				Unburned: true, Unknown: h.begun.Record.Call == opstore.CallWas,
+			})
 			if err != nil {
 				w.log.WithField("operation", l.ID).Warnf("left to recovery: %v", err)
 			}

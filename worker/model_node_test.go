@@ -120,7 +120,7 @@ var (
 	writeFates = []fate{happens, crashes, vanishes, mute, twice, stalls}
 	// stepNames are the scripts that are steps, by the first words of their headers; asynq's own has none.
 	stepNames = map[string]string{
-		"\n-- accept records": "accept", "\n-- begin takes": "begin", "\n-- chain records": "chain", "\n-- handover records": "handover",
+		"\n-- accept records": "accept", "\n-- begin takes": "begin", "\n-- take takes": "take", "\n-- chain records": "chain", "\n-- handover records": "handover",
 		"\n-- finish ends": "finish", "\n-- yield ends": "yield", "\n-- redispatch makes": "redispatch",
 		`"pending_since", ARGV[3]`: "enqueue",
 	}

@@ -119,6 +119,10 @@ func (w *world) deliveries() (out []option, fresh bool) {
 		if w.do("EXISTS", "asynq:{"+queue+"}:pending") == int64(1) {
 			fresh = true
 			out = append(out, option{"deliver from " + queue + " to " + idle.name, func() {
+				if !w.sc.byQueue {
+					w.take(queue, idle)
+					return
+				}
 				id, _ := w.do("RPOP", "asynq:{"+queue+"}:pending").(string)
 				w.deliver(delivery{queue, id}, idle)
 			}})
@@ -126,7 +130,7 @@ func (w *world) deliveries() (out []option, fresh bool) {
 		}
 	}
 	for _, a := range w.runs {
-		if a.task == nil || a.pending.Load() == nil || w.doubled[a.task.id] {
+		if a.task == nil || a.task.id == "" || a.pending.Load() == nil || w.doubled[a.task.id] {
 			continue
 		}
 		out = append(out, option{"deliver again " + w.short(a.task.id) + " to " + idle.name, func() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/cardworker/cardworker/internal/doorbell"
@@ -24,7 +25,7 @@ func (w *world) reap() {
 			continue
 		}
 		w.runs = slices.DeleteFunc(w.runs, func(o *actor) bool { return o == a })
-		if a.task == nil || a.proc.dead.Load() {
+		if a.task == nil || a.task.id == "" || a.proc.dead.Load() {
 			continue
 		}
 		key := taskKey(a.task.queue, a.task.id)
@@ -65,14 +66,36 @@ func (w *world) deliver(d delivery, p *node) {
 	w.do("HSET", key, "state", "active")
 	w.do("LREM", "asynq:{"+d.queue+"}:active", "0", d.id) // Once, also when it is delivered again.
 	w.do("LPUSH", "asynq:{"+d.queue+"}:active", d.id)
-	name, payload := decodeTask(w.t, msg)
 	w.last = &actor{name: p.name, proc: p, task: &d}
+	w.start(w.last, func(ctx context.Context) error { return w.process(ctx, d, msg, p) })
+}
+
+// process runs a task as asynq hands it out.
+func (w *world) process(ctx context.Context, d delivery, msg string, p *node) error {
+	name, payload := decodeTask(w.t, msg)
+	ctx, cancel := context.WithTimeout(ctx, tasks.Type(name).Policy().Timeout)
+	defer cancel()
+	// As withActive does with the context that asynq gives.
+	ctx = context.WithValue(ctx, activeKey{}, doorbell.Active{Queue: d.queue, ID: d.id})
+	return p.worker.ProcessTask(ctx, asynq.NewTask(name, payload))
+}
+
+// take has a process look at a queue in a way that begins what it takes, and run that.
+func (w *world) take(queue string, p *node) {
+	d := &delivery{queue: queue}
+	w.last = &actor{name: p.name, proc: p, task: d}
 	w.start(w.last, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, tasks.Type(name).Policy().Timeout)
-		defer cancel()
-		// As withActive does with the context that asynq gives.
-		ctx = context.WithValue(ctx, activeKey{}, doorbell.Active{Queue: d.queue, ID: d.id})
-		return p.worker.ProcessTask(ctx, asynq.NewTask(name, payload))
+		args, read := taker{p.worker}.Look(queue, time.Now().Add(time.Minute).Unix())
+		cmd := redis.NewCmd(ctx, args...)
+		if err := p.rdb.Process(ctx, cmd); err != nil {
+			return err // Whatever was taken, nobody here knows.
+		}
+		task, err := read(cmd.Val())
+		if err != nil {
+			return err
+		}
+		d.id = idOf(task.Message)
+		return w.process(ctx, *d, task.Message, p)
 	})
 }
 

@@ -37,6 +37,10 @@ var scenarios = []scenario{
 		lifetime: time.Second, apart: 1200 * time.Millisecond,
 	},
 	{
+		name: "a tap after the first has expired, by way of the queue", kind: tasks.UnblockPIN, producers: 2, faults: 2,
+		lifetime: time.Second, apart: 1200 * time.Millisecond, byQueue: true,
+	},
+	{
 		name: "a tap after its worker was lost", kind: tasks.UnblockCVV, producers: 2, faults: 2,
 		lifetime: time.Second, apart: 3100 * time.Millisecond,
 	},
@@ -203,7 +207,11 @@ var defects = []struct {
 	},
 	{
 		"a request joins what can only expire", "if open and not is_overdue(open) then", "if open then",
-		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 1200 * time.Millisecond},
+		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 1200 * time.Millisecond, byQueue: true},
+	},
+	{
+		"recovery does not look for what a look has begun", "redis.call('ZADD', ours .. 'leased', lease, id)", "",
+		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 1},
 	},
 	{
 		"what may have been sent is taken for expired", "now >= lease and record[CALL] == ''", "now >= lease",

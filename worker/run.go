@@ -68,8 +68,6 @@ func (w *Worker) begin(
 	if err != nil {
 		return b, sent, false, &retryLater{delay: redisTrouble, cause: err}
 	}
-	now := time.Now()
-	w.near.observe(now.Sub(sent), now)
 	switch b.Outcome {
 	case opstore.Go, opstore.Early, opstore.Expired:
 		return b, sent, true, nil
@@ -179,10 +177,13 @@ func (w *Worker) finish(ctx context.Context, t tasks.Type, b opstore.Begun, v ve
 	}
 	failpoint.Hit(failpoint.BeforeFinish)
 	w.leases.giveUp(b.Lease)
+	sent := time.Now()
 	rec, err := w.store.Finish(ctx, b.Lease, b.Record, res)
 	if err != nil {
 		return w.unwritten(err)
 	}
+	now := time.Now()
+	w.near.observe(now.Sub(sent), now)
 	w.endedWith(res.Task)
 	failpoint.Hit(failpoint.AfterFinish)
 	w.finished(t, rec, v, took)

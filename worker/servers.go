@@ -152,13 +152,7 @@ func (s *server) begin() context.Context {
 }
 
 // give implements giver.
-func (s *server) give(queue, message string) bool {
-	if !s.tasks.Give(queue, message) {
-		return false
-	}
-	s.bell.Wake(queue)
-	return true
-}
+func (s *server) give(queue, message string) bool { return s.tasks.Give(queue, message) }
 
 // putBack implements giver. It is called when asynq looks for no more tasks.
 func (s *server) putBack(ctx context.Context) error {

@@ -75,9 +75,13 @@ func New(cfg Config) (*Worker, error) {
 	w.clients = append(w.clients, rdb)
 	w.servers = newServers(cfg, &w.near, &w.ended, w.bell, cfg.Log)
 	if !w.store.Apart() {
-		w.own, w.servers[0].giveUp = w.servers[0], w.giveUp
+		w.own = w.servers[0]
 	}
 	for _, s := range w.servers {
+		if w.own != nil {
+			s.giveUp = w.giveUp
+			s.tasks.Begins(taker{w})
+		}
 		w.clients = append(w.clients, s.rdb)
 	}
 	return w, nil

@@ -11,14 +11,14 @@ import (
 // to be made smaller here.
 var operationTakes = map[string]float64{
 	"backend":       1, // accept
-	"worker":        3, // begin; handover; finish
-	"asynq-urgent":  3, // looks: after the ring, after the task was taken, after what was handed over
+	"worker":        2, // handover; finish
+	"asynq-urgent":  1, // the look that takes the task and begins it
 	"asynq-refresh": 0,
 	"gate":          0, // what it shares it sends four times a second, if there is anything
 }
 
 // operationRuns is how many commands Redis runs for it, those in scripts included.
-const operationRuns = 86
+const operationRuns = 68
 
 const (
 	// tripsSlack is for what a worker does from time to time, as its share of one operation.

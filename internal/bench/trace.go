@@ -66,14 +66,15 @@ func (t *trace) name(c redis.Cmder) string {
 	}
 	text, ok := args[1].(string)
 	switch {
+	case c.Name() == "script" && len(args) > 2: // SCRIPT LOAD
+		if text, ok := args[2].(string); ok {
+			t.learn(text)
+		}
+		return strings.ToUpper(c.Name())
 	case !ok || (c.Name() != "eval" && c.Name() != "evalsha"):
 		return strings.ToUpper(c.Name())
 	case c.Name() == "eval":
-		digest := sha1.Sum([]byte(text)) //nolint:gosec // as Redis has it
-		t.mu.Lock()
-		t.scripts[hex.EncodeToString(digest[:])] = scriptName(text)
-		t.mu.Unlock()
-		return scriptName(text)
+		return t.learn(text)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,6 +82,16 @@ func (t *trace) name(c redis.Cmder) string {
 		return name
 	}
 	return "script"
+}
+
+// learn remembers the name of a script by its digest, and returns it.
+func (t *trace) learn(text string) string {
+	digest := sha1.Sum([]byte(text)) //nolint:gosec // as Redis has it
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := scriptName(text)
+	t.scripts[hex.EncodeToString(digest[:])] = name
+	return name
 }
 
 // scriptName names a script of ours after the first word of the comment that lists its keys, and one of asynq,

@@ -28,7 +28,11 @@ const fresh = 2 * time.Second
 // It must be used by one server only. At least one queue is needed, and each must be one that the bell
 // listens for.
 func (b *Bell) Client(rdb redis.UniversalClient, queues ...string) redis.UniversalClient {
-	return &client{UniversalClient: rdb, bell: b, queues: queues, rung: b.subscribe(queues)}
+	c := &client{UniversalClient: rdb, bell: b, queues: queues, rung: b.subscribe(queues)}
+	if h, ok := rdb.(*Handful); ok {
+		c.handful, c.handed = h, h.handed
+	}
+	return c
 }
 
 // client is a [Bell.Client]. What is not a look at a queue may be called by anyone; all looks come from the server's
@@ -39,12 +43,17 @@ type client struct {
 	queues []string
 	rung   <-chan struct{}
 
+	handful *Handful        // what it stands on, if that is one
+	handed  <-chan struct{} // says that the handful was given something
+
 	failed   int  // looks that failed in a row
-	renewing bool // the last round waited until it was too old, and nothing has rung since
+	renewing bool // there was nothing when Redis was last asked, and what came since has rung and is still in rung
+	unlooked bool // something has rung that was taken out of rung, and Redis was not asked since
 }
 
 // EvalSha is how asynq looks. When a round of looks has found nothing it takes until somebody rings, and looks at all
-// queues again. A round that gets too old finds nothing, and the next one waits without asking Redis.
+// queues again. A round that gets too old finds nothing, and the next one waits without asking Redis; so does one that
+// comes after the last task of queues that were empty then.
 func (c *client) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
 	queue := dequeues(keys)
 	if queue == "" || len(args) != 2 {
@@ -60,7 +69,7 @@ func (c *client) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 			// on may come too late for this round, and is kept.
 			c.forget()
 		}
-		cmd = c.looked(c.UniversalClient.EvalSha(ctx, sha1, keys, args...), last)
+		cmd = c.look(ctx, sha1, keys, args, last)
 	}
 	if !last || !errors.Is(cmd.Err(), redis.Nil) {
 		return cmd
@@ -74,12 +83,10 @@ func (c *client) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 	for errors.Is(cmd.Err(), redis.Nil) {
 		select {
 		case <-c.rung:
-			if time.Since(began) >= fresh {
-				return cmd // asynq looks again at once.
-			}
-			cmd = c.round(ctx, sha1, args[0], began)
-			if time.Since(began) >= fresh {
-				return cmd // As above.
+			c.unlooked = true
+		case <-c.handed:
+			if !c.handful.hasGiven() {
+				continue // It was handed out already.
 			}
 		case <-old.C:
 			c.renewing = true
@@ -87,7 +94,28 @@ func (c *client) EvalSha(ctx context.Context, sha1 string, keys []string, args .
 		case <-c.bell.released:
 			return cmd
 		}
+		if time.Since(began) >= fresh {
+			return cmd // asynq looks again at once.
+		}
+		cmd = c.round(ctx, sha1, args[0], began)
+		if time.Since(began) >= fresh {
+			return cmd // As above.
+		}
 	}
+	return cmd
+}
+
+// look looks at a queue. When that brings the last task there was, the next round waits without asking Redis.
+func (c *client) look(ctx context.Context, sha1 string, keys []string, args []any, last bool) *redis.Cmd {
+	if c.handful == nil {
+		return c.looked(c.UniversalClient.EvalSha(ctx, sha1, keys, args...), last)
+	}
+	before := c.handful.looks
+	cmd := c.looked(c.handful.EvalSha(ctx, sha1, keys, args...), last)
+	if c.handful.looks != before {
+		c.unlooked = false // What rings from now on is still to be heard.
+	}
+	c.renewing = cmd.Err() == nil && !c.unlooked && c.handful.emptied()
 	return cmd
 }
 
@@ -103,7 +131,7 @@ func (c *client) Eval(ctx context.Context, script string, keys []string, args ..
 // round looks at all queues, as asynq does, until one has something or the look that began then gets too old.
 func (c *client) round(ctx context.Context, sha1 string, lease any, began time.Time) (cmd *redis.Cmd) {
 	for i, q := range c.queues {
-		cmd = c.looked(c.UniversalClient.EvalSha(ctx, sha1, dequeueKeys(q), lease, taskPrefix(q)), i == len(c.queues)-1)
+		cmd = c.look(ctx, sha1, DequeueKeys(q), []any{lease, TaskPrefix(q)}, i == len(c.queues)-1)
 		if !errors.Is(cmd.Err(), redis.Nil) || time.Since(began) >= fresh {
 			return cmd
 		}
@@ -139,6 +167,7 @@ func (c *client) heard(keys []string, cmd *redis.Cmd) *redis.Cmd {
 func (c *client) forget() {
 	select {
 	case <-c.rung:
+		c.unlooked = true
 	default:
 	}
 }

@@ -47,7 +47,7 @@ func forwardKeys(queue string) []string {
 // look looks at the queues until one has something, as asynq does, and returns whether one had.
 func look(c redis.UniversalClient, queues ...string) bool {
 	for _, q := range queues {
-		if c.EvalSha(context.Background(), "sha", dequeueKeys(q), 1, taskPrefix(q)).Err() == nil {
+		if c.EvalSha(context.Background(), "sha", DequeueKeys(q), 1, TaskPrefix(q)).Err() == nil {
 			return true
 		}
 	}

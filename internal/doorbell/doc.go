@@ -11,7 +11,7 @@
 //
 // A server that is busy takes tasks by the handful instead of one per round trip ([Handful]).
 //
-// Nothing of asynq is replaced: its keys and scripts are its own. The clients here stand in front of a
-// go-redis client and pass everything through. A script of ours that writes a task together with an operation writes
-// what asynq would ([Task]).
+// Nothing of asynq is replaced: its keys are its own, and so are its scripts. The clients here stand in front of a
+// go-redis client and pass everything through. A script of ours that writes or takes a task together with an operation
+// does with the task what asynq would ([Task], [Beginner]).
 package doorbell

@@ -21,7 +21,7 @@ const mostTaken = 64
 // round trip, one after the other, so that a server gets no more tasks in a second than there are round
 // trips in it, whatever its concurrency. A Handful looks at all of the server's queues in one round trip, for
 // as many tasks as there are free places, and hands them out as asynq asks. It runs asynq's own script, as
-// asynq sends it.
+// asynq sends it, or that of a [Beginner], which does the same and more.
 //
 // How many it tries to take follows from what it found: one of an empty queue, twice as many when it found
 // all it asked for. So an idle server costs no more than without.
@@ -36,17 +36,43 @@ type Handful struct {
 	share  *Share
 	stop   <-chan struct{} // ends waits for a place
 	paid   int             // places that are taken for what was taken and not yet handed out
+	begins Beginner        // nil: asynq's own script takes the tasks
+	looks  int             // how often Redis was asked
+	handed chan struct{}   // holds one word that something was given
 
 	mu      sync.Mutex // of the tasks that were given
 	refuses bool       // the server takes no more tasks
 }
 
+// Beginner begins tasks with the look that takes them, so that this needs no round trip of its own. Its methods are
+// called by the server's one looking goroutine, or by what stops the server.
+type Beginner interface {
+	// Look returns the arguments of a command that takes a task from a queue with a lease of asynq's until then, as asynq's
+	// script does, and what reads the answer to it; the command is sent later than now, and perhaps more than once.
+	Look(queue string, lease any) (args []any, read func(answer any) (Took, error))
+	// Load has Redis learn the script of that command.
+	Load(ctx context.Context, rdb redis.Scripter) error
+	// GiveUp gives up what was begun and will not be handed to asynq.
+	GiveUp(ctx context.Context, taskIDs []string)
+}
+
+// Took is a task that a look has taken.
+type Took struct {
+	// Message is asynq's encoding of it.
+	Message string
+	// Begun is its id when it was begun, otherwise "".
+	Begun string
+	// Last says that its queue was empty then.
+	Last bool
+}
+
 // taken is what was taken from one queue.
 type taken struct {
 	queue string
-	tasks []string // encoded messages of asynq, the next one first
-	given []string // the same, by Give; under the lock
+	tasks []Took   // the next one first
+	given []string // encoded messages of asynq, by Give; under the lock
 	empty bool     // the queue was seen empty, and asynq is about to ask
+	ended bool     // the last look left it empty
 	want  int      // how many to take next time; 0 of one that was empty, which is asked for one all the same
 }
 
@@ -54,22 +80,52 @@ type taken struct {
 // needed. Tasks are handed out, and taken, as far as the server's share of the places goes; a look waits until there
 // is one, or until stop is closed. [Handful.Ended] must be called for each task that the server has run.
 func NewHandful(rdb redis.UniversalClient, share *Share, stop <-chan struct{}, queues ...string) *Handful {
-	h := &Handful{UniversalClient: rdb, share: share, stop: stop}
+	h := &Handful{UniversalClient: rdb, share: share, stop: stop, handed: make(chan struct{}, 1)}
 	for _, q := range queues {
 		h.queues = append(h.queues, &taken{queue: q})
 	}
 	return h
 }
 
+// Begins has the looks begin what they take. It is called before the first look.
+func (h *Handful) Begins(b Beginner) { h.begins = b }
+
 // Give hands the server a task of one of its queues that its process has made active itself, as asynq's message. It is
-// begun before those that wait in Redis, as soon as there is a place; who gives it wakes the server. It reports false
+// begun before those that wait in Redis, as soon as there is a place; a look that waits is woken. It reports false
 // after [Handful.Refuse]: then that and [Handful.PutBack] have to be called once more. It is safe for concurrent use.
 func (h *Handful) Give(queue, message string) bool {
 	t := h.queues[h.of(queue)]
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t.given = append(t.given, message)
+	select {
+	case h.handed <- struct{}{}:
+	default: // One word is enough.
+	}
 	return !h.refuses
+}
+
+// hasGiven reports whether something was given and not yet handed out.
+func (h *Handful) hasGiven() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.queues {
+		if len(t.given) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// emptied reports whether the queues were all empty when Redis was last asked, and nothing is left of what was taken or
+// given. What came to a queue later has rung, and what is given later says so.
+func (h *Handful) emptied() bool {
+	for _, t := range h.queues {
+		if !t.ended || len(t.tasks) > 0 {
+			return false
+		}
+	}
+	return !h.hasGiven()
 }
 
 // given returns the next task that was given for queue i or one before it, and its queue.
@@ -108,7 +164,7 @@ func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args 
 	defer h.settle()
 	if queue, task, ok := h.given(i); ok {
 		reply.SetVal(task)
-		h.handOut(ctx, queue, task)
+		h.handOut(ctx, queue, Took{Message: task})
 		return reply
 	}
 	var err error
@@ -121,9 +177,10 @@ func (h *Handful) EvalSha(ctx context.Context, sha1 string, keys []string, args 
 	// for no more than that.
 	for _, t := range h.queues[:i+1] {
 		if len(t.tasks) > 0 {
-			reply.SetVal(t.tasks[0])
-			h.handOut(ctx, t.queue, t.tasks[0])
+			task := t.tasks[0]
 			t.tasks = t.tasks[1:]
+			reply.SetVal(task.Message)
+			h.handOut(ctx, t.queue, task)
 			return reply
 		}
 	}
@@ -146,9 +203,11 @@ func (h *Handful) Eval(ctx context.Context, script string, keys []string, args .
 		return cmd
 	}
 	defer h.settle()
+	h.looks++
+	h.queues[i].ended = false
 	cmd := h.UniversalClient.Eval(ctx, script, keys, args...)
 	if task, err := cmd.Text(); err == nil {
-		h.handOut(ctx, h.queues[i].queue, task)
+		h.handOut(ctx, h.queues[i].queue, Took{Message: task})
 	}
 	return cmd
 }
@@ -171,13 +230,16 @@ func (h *Handful) settle() {
 
 // handOut notes that a task is about to begin. One that asynq cannot decode it only complains of, and asks for
 // the next: it takes no place.
-func (h *Handful) handOut(ctx context.Context, queue, task string) {
-	if decodes(task) {
+func (h *Handful) handOut(ctx context.Context, queue string, task Took) {
+	if decodes(task.Message) {
 		h.paid--
 		return
 	}
 	// Should it fail, the task is left as asynq leaves it.
-	_ = h.setAside(ctx, queue, task)
+	_ = h.setAside(ctx, queue, task.Message)
+	if task.Begun != "" {
+		h.begins.GiveUp(ctx, []string{task.Begun})
+	}
 }
 
 // of returns the index of a queue, or -1.
@@ -204,8 +266,7 @@ func (h *Handful) holding() (n int) {
 func (h *Handful) take(ctx context.Context, sha1 string, i int, lease any) error {
 	h.paid += h.share.try(h.wanted() - h.paid)
 	free := h.paid
-	pipe := h.Pipeline()
-	looks := make([][]*dequeue, len(h.queues))
+	times := make([]int, len(h.queues))
 	for j, t := range h.queues {
 		n := min(max(1, t.want), free)
 		if j == i {
@@ -216,13 +277,9 @@ func (h *Handful) take(ctx context.Context, sha1 string, i int, lease any) error
 		if free -= min(t.want, n); t.want == mostTaken {
 			free = 0
 		}
-		for range n {
-			l := t.dequeue(ctx, sha1, lease)
-			looks[j] = append(looks[j], l)
-			_ = pipe.Process(ctx, l) // It is sent with the others.
-		}
+		times[j] = n
 	}
-	_, _ = pipe.Exec(ctx) // Each look has its own error.
+	looks := h.look(ctx, sha1, lease, times)
 	var failed error
 	for j, t := range h.queues {
 		err := t.learn(looks[j])
@@ -234,6 +291,40 @@ func (h *Handful) take(ctx context.Context, sha1 string, i int, lease any) error
 	return failed
 }
 
+// look looks so many times at each queue, in one round trip. Each look has its own error.
+func (h *Handful) look(ctx context.Context, sha1 string, lease any, times []int) [][]*dequeue {
+	h.looks++
+	looks := make([][]*dequeue, len(h.queues))
+	for j, n := range times {
+		looks[j] = make([]*dequeue, n)
+	}
+	if h.send(ctx, sha1, lease, looks) && h.begins != nil && h.begins.Load(ctx, h.UniversalClient) == nil {
+		h.send(ctx, sha1, lease, looks) // asynq would have Redis learn its own script alone.
+	}
+	return looks
+}
+
+// send makes those of the looks that are not there yet, or that Redis did not know the script of. It reports whether
+// there are such now.
+func (h *Handful) send(ctx context.Context, sha1 string, lease any, looks [][]*dequeue) (unknown bool) {
+	pipe := h.Pipeline()
+	for j, t := range h.queues {
+		for k, l := range looks[j] {
+			if l == nil || redis.HasErrorPrefix(l.Err(), "NOSCRIPT") {
+				looks[j][k] = h.dequeue(ctx, t, sha1, lease)
+				_ = pipe.Process(ctx, looks[j][k]) // It is sent with the others.
+			}
+		}
+	}
+	_, _ = pipe.Exec(ctx) // Each look has its own error.
+	for _, some := range looks {
+		for _, l := range some {
+			unknown = unknown || redis.HasErrorPrefix(l.Err(), "NOSCRIPT")
+		}
+	}
+	return unknown
+}
+
 // wanted returns how many tasks the looks at all queues may bring.
 func (h *Handful) wanted() (n int) {
 	for _, t := range h.queues {
@@ -242,43 +333,70 @@ func (h *Handful) wanted() (n int) {
 	return n
 }
 
-// dequeue is asynq's script that takes a task, on its way. go-redis repeats all looks of a round trip when the
+// dequeue is a script that takes a task, on its way. go-redis repeats all looks of a round trip when the
 // connection is lost before the last answer; the tasks of the answers that were there must not be lost with
 // it.
 type dequeue struct {
 	*redis.Cmd
 	into *taken
-	kept string // the last task it brought
+	read func(answer any) (Took, error)
+	kept Took // the last task it brought
 }
 
 // firstKey is where the first key is among the arguments of a script.
 const firstKey = 3
 
-func (t *taken) dequeue(ctx context.Context, sha1 string, lease any) *dequeue {
-	args := []any{"evalsha", sha1, 4}
-	for _, k := range dequeueKeys(t.queue) {
-		args = append(args, k)
+func (h *Handful) dequeue(ctx context.Context, t *taken, sha1 string, lease any) *dequeue {
+	d := &dequeue{into: t, read: readMessage}
+	var args []any
+	if h.begins != nil {
+		args, d.read = h.begins.Look(t.queue, lease)
+	} else {
+		args = []any{"evalsha", sha1, 4}
+		for _, k := range DequeueKeys(t.queue) {
+			args = append(args, k)
+		}
+		args = append(args, lease, TaskPrefix(t.queue))
 	}
-	l := &dequeue{Cmd: redis.NewCmd(ctx, append(args, lease, taskPrefix(t.queue))...), into: t}
-	l.SetFirstKeyPos(firstKey)
-	return l
+	d.Cmd = redis.NewCmd(ctx, args...)
+	d.SetFirstKeyPos(firstKey)
+	return d
+}
+
+// readMessage reads the answer of asynq's script.
+func readMessage(answer any) (Took, error) {
+	message, _ := answer.(string)
+	return Took{Message: message}, nil
 }
 
 // SetErr is how go-redis ends each try: without an error there is an answer. It may say so twice.
 func (d *dequeue) SetErr(err error) {
-	if task, ok := d.Val().(string); ok && err == nil && task != d.kept {
-		d.into.tasks = append(d.into.tasks, task)
-		d.kept = task
+	if err == nil && messageOf(d.Val()) != "" && messageOf(d.Val()) != d.kept.Message {
+		if d.kept, err = d.read(d.Val()); err == nil {
+			d.into.tasks = append(d.into.tasks, d.kept)
+		}
 	}
 	d.Cmd.SetErr(err)
 }
 
+// messageOf returns asynq's message in an answer, "" when there is none.
+func messageOf(answer any) string {
+	if list, ok := answer.([]any); ok && len(list) > 0 {
+		answer = list[0]
+	}
+	message, _ := answer.(string)
+	return message
+}
+
 // learn decides from what the looks found how many to take next time. The error is what else came of them.
 func (t *taken) learn(looks []*dequeue) (failed error) {
+	t.ended = false
 	for _, l := range looks {
-		if err := l.Err(); err != nil && !errors.Is(err, redis.Nil) {
+		err := l.Err()
+		if err != nil && !errors.Is(err, redis.Nil) {
 			failed = err
 		}
+		t.ended = errors.Is(err, redis.Nil) || err == nil && l.kept.Last
 	}
 	if t.want = len(t.tasks); t.want >= len(looks) {
 		t.want *= 2

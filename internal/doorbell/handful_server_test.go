@@ -176,7 +176,7 @@ func teach(t testing.TB, rdb redis.UniversalClient) {
 func takeOne(t testing.TB, h *Handful, queue string) (id string, ok bool) {
 	t.Helper()
 	lease := time.Now().Add(time.Minute).Unix()
-	message, err := takeScript.EvalSha(t.Context(), h, dequeueKeys(queue), lease, taskPrefix(queue)).Text()
+	message, err := takeScript.EvalSha(t.Context(), h, DequeueKeys(queue), lease, TaskPrefix(queue)).Text()
 	if errors.Is(err, redis.Nil) {
 		return "", false
 	}
@@ -205,7 +205,7 @@ func TestHandful_NoMoreIsActiveThanCanRunAndAFew(t *testing.T) {
 		active := func() int {
 			n := 0
 			for _, q := range queues {
-				n += int(rdb.LLen(t.Context(), dequeueKeys(q)[2]).Val())
+				n += int(rdb.LLen(t.Context(), DequeueKeys(q)[2]).Val())
 			}
 			return n
 		}
@@ -259,7 +259,7 @@ func TestHandful_APausedQueueIsLeftAlone(t *testing.T) {
 // protocol buffer at all, one that breaks off, and a text that is not UTF-8.
 func garble(t testing.TB, rdb redis.UniversalClient, queue, id string) {
 	t.Helper()
-	key := taskPrefix(queue) + id
+	key := TaskPrefix(queue) + id
 	message, err := rdb.HGet(t.Context(), key, "msg").Result()
 	if err != nil {
 		t.Fatalf("read the message of %s: %v", id, err)
@@ -284,13 +284,13 @@ func wantArchived(t testing.TB, rdb redis.UniversalClient, queue string, want ..
 		t.Errorf("archived are %v, %v, want %v", got, err, want)
 	}
 	for _, id := range want {
-		if state := rdb.HGet(t.Context(), taskPrefix(queue)+id, "state").Val(); state != "archived" {
+		if state := rdb.HGet(t.Context(), TaskPrefix(queue)+id, "state").Val(); state != "archived" {
 			t.Errorf("task %s is %q, want archived", id, state)
 		}
-		if err := rdb.ZScore(t.Context(), dequeueKeys(queue)[3], id).Err(); !errors.Is(err, redis.Nil) {
+		if err := rdb.ZScore(t.Context(), DequeueKeys(queue)[3], id).Err(); !errors.Is(err, redis.Nil) {
 			t.Errorf("the lease of task %s = %v, want none", id, err)
 		}
-		if err := rdb.LPos(t.Context(), dequeueKeys(queue)[2], id, redis.LPosArgs{}).Err(); !errors.Is(err, redis.Nil) {
+		if err := rdb.LPos(t.Context(), DequeueKeys(queue)[2], id, redis.LPosArgs{}).Err(); !errors.Is(err, redis.Nil) {
 			t.Errorf("task %s is active (%v), want it not to be", id, err)
 		}
 	}
@@ -313,7 +313,7 @@ func TestHandful_WhatAsynqCannotDecodeIsArchivedAndTakesNoPlace(t *testing.T) {
 		if payload := receive(t, "the good one is taken", got); payload != fmt.Sprint(queue, "/", bad) {
 			t.Errorf("took %s", payload)
 		}
-		eventually(t, "nothing is active", func() bool { return rdb.LLen(t.Context(), dequeueKeys(queue)[2]).Val() == 0 })
+		eventually(t, "nothing is active", func() bool { return rdb.LLen(t.Context(), DequeueKeys(queue)[2]).Val() == 0 })
 		wantArchived(t, rdb, queue, want...)
 		if n := h.Free(); n != serverPlaces {
 			t.Errorf("%d places are free, want all %d", n, serverPlaces)

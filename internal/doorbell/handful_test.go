@@ -80,7 +80,7 @@ func message(id string) string {
 // next looks once at the queues, as asynq does, and returns the task it gets, "none" or the error.
 func next(c redis.UniversalClient, queues ...string) string {
 	for _, q := range queues {
-		switch v, err := c.EvalSha(context.Background(), "sha", dequeueKeys(q), 1, taskPrefix(q)).Text(); {
+		switch v, err := c.EvalSha(context.Background(), "sha", DequeueKeys(q), 1, TaskPrefix(q)).Text(); {
 		case err == nil:
 			id, err := taskID(v)
 			if err != nil {
@@ -286,12 +286,12 @@ func TestHandful_TasksOfATryThatFailedAreNotLost(t *testing.T) {
 	// go-redis read one answer, lost the connection, and repeated the round trip, in vain.
 	s.before = func() {
 		s.before = func() {}
-		h.queues[0].tasks = append(h.queues[0].tasks, message("first try"))
+		h.queues[0].tasks = append(h.queues[0].tasks, Took{Message: message("first try")})
 	}
 	s.fail["a"] = errors.New("EOF")
 	wantNext(t, h, []string{"a"}, "first try", "EOF")
 
-	first := h.queues[0].dequeue(t.Context(), "sha", 1)
+	first := h.dequeue(t.Context(), h.queues[0], "sha", 1)
 	first.SetVal(message("answered"))
 	first.SetErr(nil)
 	first.SetErr(errors.New("EOF"))
@@ -335,7 +335,7 @@ func TestHandful_OtherScriptsPassThrough(t *testing.T) {
 		saw = append(saw, keys[0])
 		return answer, nil
 	}}, 1, "q")
-	for _, keys := range [][]string{{"mine"}, forwardKeys("q"), dequeueKeys("another")} {
+	for _, keys := range [][]string{{"mine"}, forwardKeys("q"), DequeueKeys("another")} {
 		for _, do := range []func(context.Context, string, []string, ...any) *redis.Cmd{h.EvalSha, h.Eval} {
 			saw = nil
 			if got, err := do(t.Context(), "sha", keys, 1, 2).Result(); err != nil || got != answer || !slices.Equal(saw, keys[:1]) {
@@ -346,7 +346,7 @@ func TestHandful_OtherScriptsPassThrough(t *testing.T) {
 	if n := h.share.places.busy; n != 0 {
 		t.Errorf("%d places are taken, want 0", n)
 	}
-	if h.Eval(t.Context(), "text", dequeueKeys("q"), 1, 2); h.share.places.busy != 1 {
+	if h.Eval(t.Context(), "text", DequeueKeys("q"), 1, 2); h.share.places.busy != 1 {
 		t.Errorf("%d places are taken after a task was taken by Eval, want 1", h.share.places.busy)
 	}
 }

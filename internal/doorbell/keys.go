@@ -45,8 +45,8 @@ func dequeues(keys []string) string {
 	return q
 }
 
-// dequeueKeys are the keys of the script that takes a task from a queue.
-func dequeueKeys(queue string) []string {
+// DequeueKeys are the keys of the script that takes a task from a queue.
+func DequeueKeys(queue string) []string {
 	p := keyPrefix + queue + "}:"
 	return []string{p + "pending", p + "paused", p + "active", p + "lease"}
 }
@@ -54,8 +54,8 @@ func dequeueKeys(queue string) []string {
 // archivedKey returns the key of the tasks of a queue that are not run any more.
 func archivedKey(queue string) string { return keyPrefix + queue + "}:archived" }
 
-// taskPrefix is what the keys of a queue's tasks begin with; the task's id follows.
-func taskPrefix(queue string) string { return keyPrefix + queue + "}:t:" }
+// TaskPrefix is what the keys of a queue's tasks begin with; the task's id follows.
+func TaskPrefix(queue string) string { return keyPrefix + queue + "}:t:" }
 
 // forwards returns the queue in which a script with these keys makes delayed tasks pending, or "".
 func forwards(keys []string) string {

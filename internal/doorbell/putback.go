@@ -17,20 +17,28 @@ var putBackText string
 var putBackScript = redis.NewScript(putBackText)
 
 // Refuse is called when the server takes no more tasks: what is given from now on is refused. It returns the ids of what
-// was given and not handed out, which is for PutBack as well. It is safe for concurrent use with Give, and to call again.
-func (h *Handful) Refuse() (given []string) {
+// was given or begun and not handed out, which is for PutBack as well. It is safe for concurrent use with Give, and to
+// call again.
+func (h *Handful) Refuse() (begun []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.refuses = true
 	for _, t := range h.queues {
-		for _, task := range t.given {
-			if id, err := taskID(task); err == nil {
-				given = append(given, id)
+		var given []Took
+		for _, message := range t.given {
+			given = append(given, Took{Message: message})
+			if id, err := taskID(message); err == nil {
+				begun = append(begun, id)
 			}
 		}
-		t.tasks, t.given = append(t.given, t.tasks...), nil
+		for _, task := range t.tasks {
+			if task.Begun != "" {
+				begun = append(begun, task.Begun)
+			}
+		}
+		t.tasks, t.given = append(given, t.tasks...), nil
 	}
-	return given
+	return begun
 }
 
 // PutBack returns what was taken and not handed out to the head of its queue, and rings, so that another
@@ -43,14 +51,14 @@ func (h *Handful) PutBack(ctx context.Context) error {
 		if len(t.tasks) == 0 {
 			continue
 		}
-		keys := []string{dequeueKeys(t.queue)[2], dequeueKeys(t.queue)[3], pendingKey(t.queue)}
-		args := []any{taskPrefix(t.queue)}
+		keys := []string{DequeueKeys(t.queue)[2], DequeueKeys(t.queue)[3], pendingKey(t.queue)}
+		args := []any{TaskPrefix(t.queue)}
 		for _, task := range slices.Backward(t.tasks) { // The last one returned is the next one taken.
-			if !decodes(task) {
-				errs = append(errs, h.setAside(ctx, t.queue, task))
+			if !decodes(task.Message) {
+				errs = append(errs, h.setAside(ctx, t.queue, task.Message))
 				continue
 			}
-			id, err := taskID(task)
+			id, err := taskID(task.Message)
 			if err != nil {
 				errs = append(errs, err)
 				continue

@@ -47,7 +47,7 @@ func TestPutBack_ReturnsTasksInTheirOrderToTheHeadOfTheQueue(t *testing.T) {
 			t.Fatal("nothing is held: the test has missed its aim")
 		}
 		// One of them is somebody else's by now.
-		if n, err := rdb.LRem(t.Context(), dequeueKeys(queue)[2], 1, "9").Result(); err != nil || n != 1 {
+		if n, err := rdb.LRem(t.Context(), DequeueKeys(queue)[2], 1, "9").Result(); err != nil || n != 1 {
 			t.Fatalf("LREM = %d, %v", n, err)
 		}
 		for range 2 { // The second time there is nothing to do.
@@ -71,7 +71,7 @@ func TestPutBack_ReturnsTasksInTheirOrderToTheHeadOfTheQueue(t *testing.T) {
 		if got := ids(t, inspector.ListActiveTasks, queue, asynq.TaskStateActive); len(got) != 8 {
 			t.Errorf("active are %v, want the eight that were handed out", got)
 		}
-		if n, err := rdb.ZCard(t.Context(), dequeueKeys(queue)[3]).Result(); err != nil || n != 9 {
+		if n, err := rdb.ZCard(t.Context(), DequeueKeys(queue)[3]).Result(); err != nil || n != 9 {
 			t.Errorf("%d leases are left, %v; want those of the eight and of the one that was somebody else's", n, err)
 		}
 	})
@@ -90,7 +90,7 @@ func TestPutBack_ReturnsWhatWasGivenAsWell(t *testing.T) {
 		}
 		h := newHandful(rdb, 1000, queue)
 		given := func(id string) string {
-			text, err := rdb.HGet(t.Context(), taskPrefix(queue)+id, "msg").Result()
+			text, err := rdb.HGet(t.Context(), TaskPrefix(queue)+id, "msg").Result()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +170,7 @@ func putBack(t *testing.T, rdb redis.UniversalClient, queue string) time.Duratio
 			t.Fatal("nothing is held: the test has missed its aim")
 		}
 		// It was handed to the test, not to a server.
-		rdb.LRem(t.Context(), dequeueKeys(queue)[2], 1, id)
+		rdb.LRem(t.Context(), DequeueKeys(queue)[2], 1, id)
 		handed++
 	}
 
@@ -195,7 +195,7 @@ func TestPutBack_SaysWhatItCouldNotReturn(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	h := newHandful(s, 10, "a")
-	h.queues[0].tasks = []string{"", ""} // They can be decoded, but have no id.
+	h.queues[0].tasks = []Took{{}, {}} // They can be decoded, but have no id.
 	err := h.PutBack(t.Context())
 	if err == nil || strings.Count(err.Error(), errNoID.Error()) != 2 {
 		t.Errorf("PutBack = %v, want twice %v", err, errNoID)
@@ -221,7 +221,7 @@ func TestPutBack_ArchivesWhatAsynqCannotDecode(t *testing.T) {
 			t.Errorf("the queue is %v, want %v", got, want)
 		}
 		wantArchived(t, rdb, queue, "5")
-		if n := rdb.LLen(t.Context(), dequeueKeys(queue)[2]).Val(); n != 4 {
+		if n := rdb.LLen(t.Context(), DequeueKeys(queue)[2]).Val(); n != 4 {
 			t.Errorf("%d tasks are active, want the four that were handed out", n)
 		}
 	})

@@ -183,7 +183,7 @@ func TestRinging_OtherScriptsPassThroughUntouched(t *testing.T) {
 		return "its answer", nil
 	}})
 	for _, keys := range [][]string{
-		dequeueKeys("q"), forwardKeys("q"), {"asynq:{q}:t:1", "asynq:{q}:scheduled"}, {"mine"}, nil,
+		DequeueKeys("q"), forwardKeys("q"), {"asynq:{q}:t:1", "asynq:{q}:scheduled"}, {"mine"}, nil,
 	} {
 		for name, run := range map[string]func(context.Context, string, []string, ...any) *redis.Cmd{
 			"EvalSha": c.EvalSha, "Eval": c.Eval,

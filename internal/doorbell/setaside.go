@@ -37,6 +37,6 @@ func decodes(message string) bool {
 // setAside archives what was taken and cannot be decoded. The hash of the task stays as it is, for whoever wants
 // to know what it was.
 func (h *Handful) setAside(ctx context.Context, queue, message string) error {
-	keys := []string{dequeueKeys(queue)[2], dequeueKeys(queue)[3], archivedKey(queue)}
-	return setAsideScript.Run(ctx, h.UniversalClient, keys, taskPrefix(queue), message).Err()
+	keys := []string{DequeueKeys(queue)[2], DequeueKeys(queue)[3], archivedKey(queue)}
+	return setAsideScript.Run(ctx, h.UniversalClient, keys, TaskPrefix(queue), message).Err()
 }

@@ -20,7 +20,7 @@ type Task struct {
 
 // Waiting returns the keys of the task and of its queue's pending tasks, and the channel to ring when it is there.
 func (t Task) Waiting() (task, pending, bell string) {
-	return taskPrefix(t.Queue) + t.ID, pendingKey(t.Queue), channel(t.Queue)
+	return TaskPrefix(t.Queue) + t.ID, pendingKey(t.Queue), channel(t.Queue)
 }
 
 // statsKept is how long asynq keeps how many tasks it has processed in a day.
@@ -31,7 +31,7 @@ const statsKept = 90 * 24 * time.Hour
 type Active struct{ Queue, ID string }
 
 // Key returns the key of the task.
-func (t Active) Key() string { return taskPrefix(t.Queue) + t.ID }
+func (t Active) Key() string { return TaskPrefix(t.Queue) + t.ID }
 
 // Done returns the keys of the queue's active tasks, of their leases, of the task, and of how many tasks of the queue
 // were processed on the day of now and in all; and when the count of the day is to be forgotten, in seconds since 1970.
@@ -59,6 +59,6 @@ func Ends(keys []string) string {
 // Taken returns the keys of the task, of the mark that its queue is paused, of the queue's active tasks, and of their
 // leases, and when its own ends, in seconds since 1970.
 func (t Task) Taken() (task, paused, active, leases string, until int64) {
-	keys := dequeueKeys(t.Queue)
-	return taskPrefix(t.Queue) + t.ID, keys[1], keys[2], keys[3], time.Unix(0, t.Since).Add(leaseOfTaken).Unix()
+	keys := DequeueKeys(t.Queue)
+	return TaskPrefix(t.Queue) + t.ID, keys[1], keys[2], keys[3], time.Unix(0, t.Since).Add(leaseOfTaken).Unix()
 }

@@ -156,7 +156,10 @@ func reply(cmd redis.Cmder, k *Keyspace) (any, error) {
 			args[i] = fmt.Sprint(a)
 		}
 	}
-	if name := strings.ToLower(cmd.Name()); name != "eval" && name != "evalsha" {
+	switch name := strings.ToLower(cmd.Name()); {
+	case name == "script" && len(args) == 3 && args[1] == "load":
+		return k.load(args[2]), nil
+	case name != "eval" && name != "evalsha":
 		return k.Do(args...)
 	}
 	text := k.ScriptOf(cmd)

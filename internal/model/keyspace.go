@@ -117,7 +117,7 @@ func init() {
 
 		"SADD": {2, sadd}, "SISMEMBER": {2, sismember},
 
-		"LPUSH": {2, lpush}, "RPOP": {1, rpop}, "LREM": {3, lrem}, "LRANGE": {3, lrange},
+		"LPUSH": {2, lpush}, "RPOP": {1, rpop}, "RPOPLPUSH": {2, rpoplpush}, "LREM": {3, lrem}, "LRANGE": {3, lrange},
 
 		"INCR": {1, incr}, "EXPIREAT": {2, expireat},
 
@@ -287,6 +287,14 @@ func expireat(k *Keyspace, a []string) (any, error) {
 		return int64(1), nil
 	}
 	return int64(0), err
+}
+
+func rpoplpush(k *Keyspace, a []string) (any, error) {
+	v, err := rpop(k, a[:1])
+	if id, ok := v.(string); ok {
+		_, err = lpush(k, []string{a[1], id})
+	}
+	return v, err
 }
 
 func rpop(k *Keyspace, a []string) (any, error) {

@@ -53,6 +53,14 @@ func (k *Keyspace) source(digest string) string {
 	return k.sources[digest]
 }
 
+// load keeps a script for those who name it by its digest, which it returns.
+func (k *Keyspace) load(text string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sources[digest(text)] = text
+	return digest(text)
+}
+
 // Eval runs a script as one step. It returns what [Keyspace.Do] does.
 func (k *Keyspace) Eval(text string, keys, argv []string) (any, error) {
 	sent := text
@@ -86,6 +94,7 @@ func newHost() *host {
 		"call": func(l *lua.LState) int {
 			v, err := h.do(l)
 			if err != nil {
+				h.keys.failed = errors.Join(h.keys.failed, err) // Also when the script catches it.
 				l.RaiseError("%s", err.Error())
 			}
 			l.Push(toLua(l, v))

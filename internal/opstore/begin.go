@@ -62,7 +62,7 @@ func (s *Store) Begin(ctx context.Context, t tasks.Type, id string, seq int64, r
 	rep, err := runScript(ctx, s.rdb, beginScript,
 		[]string{opKey(id), leasedKey(shard), waitingKey(shard, t.Kind()), auditKey(shard)},
 		id, seq, run, s.cfg.Lease.Milliseconds(), held.Fence,
-		flag(t.Kind().Unblocks() && !t.Confirms()), flag(!t.Confirms()), s.callNumber(), string(t))
+		sends(t), counts(t), s.callNumber(), string(t))
 	if err != nil {
 		return Begun{}, fmt.Errorf("begin %s: %w", id, err)
 	}

@@ -20,11 +20,14 @@ func leasedKey(shard string) string { return shardPrefix(shard) + "leased" }
 
 // waitingKey keeps unblocks apart from refreshes, so that a long backlog of refreshes never stands
 // between recovery and a cardholder.
-func waitingKey(shard string, kind tasks.Kind) string {
+func waitingKey(shard string, kind tasks.Kind) string { return shardPrefix(shard) + waitingIndex(kind) }
+
+// waitingIndex is what such a key ends with.
+func waitingIndex(kind tasks.Kind) string {
 	if kind.Unblocks() {
-		return shardPrefix(shard) + "waiting:urgent"
+		return "waiting:urgent"
 	}
-	return shardPrefix(shard) + "waiting:refresh"
+	return "waiting:refresh"
 }
 
 func lockKey(card tasks.PublicToken, kind tasks.Kind) string {

@@ -42,7 +42,7 @@ func (s *Store) Yield(ctx context.Context, l Lease, t tasks.Type, p Progress) er
 	rep, err := runScript(ctx, s.rdb, yieldScript,
 		[]string{opKey(l.ID), leasedKey(shard), waitingKey(shard, kind), auditKey(shard)},
 		l.ID, l.Fence, flag(p.Keep), p.Delay.Milliseconds(), s.cfg.Grace.Milliseconds(),
-		string(call), flag(p.Blocked), encodeStatus(p.Status), string(p.Code), event, flag(p.Unburned), flag(!t.Confirms()), s.callNumber())
+		string(call), flag(p.Blocked), encodeStatus(p.Status), string(p.Code), event, flag(p.Unburned), counts(t), s.callNumber())
 	return writeError("record the attempt of", l, rep, err)
 }
 

@@ -14,6 +14,7 @@ var scriptFiles embed.FS
 var (
 	acceptScript     = script("accept")
 	beginScript      = script("begin")
+	takeScript       = script("take")
 	extendScript     = script("extend")
 	yieldScript      = script("yield")
 	chainScript      = script("chain")

@@ -34,7 +34,9 @@ local function is_overdue(record)
   return expires and lease and now >= expires and now >= lease and record[CALL] == '' and record[ACCEPTED_MS] == ''
 end
 
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'exists', now, load(KEYS[1], ERROR)} end
+-- Mostly there is neither the record nor the task, and the card has had no unblock lately: one look for all of that.
+local is_new = redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[8] or KEYS[3]) == 0
+if not is_new and redis.call('EXISTS', KEYS[1]) == 1 then return {'exists', now, load(KEYS[1], ERROR)} end
 local others = redis.call('MGET', KEYS[6], KEYS[2])
 if others[1] then
   local record = load(ARGV[14] .. others[1], ERROR)
@@ -55,9 +57,9 @@ end
 
 local limit, window = tonumber(ARGV[8]), tonumber(ARGV[9])
 if limit > 0 then
-  local wait = full_until(KEYS[3], limit, window, now)
+  local wait = not is_new and full_until(KEYS[3], limit, window, now)
   if wait then return {'limit', now, wait} end
-  count_unblock(KEYS[3], ARGV[1], window, now)
+  count_unblock(KEYS[3], ARGV[1], window, now, is_new)
 end
 
 if open then
@@ -83,7 +85,7 @@ redis.call('ZADD', KEYS[4], now + tonumber(ARGV[13]), ARGV[1])
 audit(KEYS[5], ARGV[1], 'accepted')
 redis.call('PEXPIRE', KEYS[5], ARGV[16]) -- Or the end of an earlier one would take this one's events along.
 -- As asynq does it. Whatever is wrong with the queue, the operation is accepted.
-local enqueued = ARGV[18] ~= '' and redis.call('EXISTS', KEYS[8]) == 0
+local enqueued = ARGV[18] ~= '' and (is_new or redis.call('EXISTS', KEYS[8]) == 0)
   and type(redis.pcall('LPUSH', KEYS[9], ARGV[12])) == 'number'
 if enqueued then
   redis.call('HSET', KEYS[8], 'msg', ARGV[18], 'state', 'pending', 'pending_since', ARGV[19])

@@ -53,10 +53,5 @@ if repeated and (record[NEXT_MS] or '') == '' then
   write(KEYS[1], record, fields)
   return {'go', now, record}
 end
-set(fields, NEXT_MS, '')
-set(fields, TRIES, record[TRIES] + 1)
-if record[STATE] == 'accepted' then set(fields, STATE, 'running') end
-if ARGV[7] == '1' then set(fields, ATTEMPTS, record[ATTEMPTS] + 1) end
-if ARGV[6] == '1' then set(fields, CALL, record[CALL] == '' and 'open' or 'was') end
-change(KEYS[1], ARGV[1], record, fields, KEYS[4], 'begun', fence, stamp)
+go(KEYS[1], ARGV[1], record, fields, ARGV[6], ARGV[7], KEYS[4], fence, stamp)
 return {'go', now, record}

@@ -76,6 +76,17 @@ local function change(op, id, record, fields, stream, event, detail, stamp, keep
   redis.call('PUBLISH', op, told)
 end
 
+-- go begins an attempt whose lease is the caller's: it is counted where sends and counts, of the step, say so, and
+-- marked when it may send an unblock. fields are written along.
+local function go(op, id, record, fields, sends, counts, stream, fence, stamp)
+  set(fields, NEXT_MS, '')
+  set(fields, TRIES, record[TRIES] + 1)
+  if record[STATE] == 'accepted' then set(fields, STATE, 'running') end
+  if counts == '1' then set(fields, ATTEMPTS, record[ATTEMPTS] + 1) end
+  if sends == '1' then set(fields, CALL, record[CALL] == '' and 'open' or 'was') end
+  change(op, id, record, fields, stream, 'begun', fence, stamp)
+end
+
 -- done ends a task of asynq that is active, as asynq does: KEYS[first] are its active tasks, then come their leases, the
 -- task, and how many were processed today and in all. One that is not active any more it leaves as it is.
 local function done(first, id, until_s)
@@ -83,8 +94,8 @@ local function done(first, id, until_s)
   redis.call('ZREM', KEYS[first + 1], id)
   redis.call('DEL', KEYS[first + 2])
   if redis.call('INCR', KEYS[first + 3]) == 1 then redis.call('EXPIREAT', KEYS[first + 3], until_s) end
-  if redis.call('GET', KEYS[first + 4]) == '9223372036854775807' then redis.call('SET', KEYS[first + 4], '0') end
-  redis.call('INCR', KEYS[first + 4])
+  -- It begins anew at the end of the numbers.
+  if type(redis.pcall('INCR', KEYS[first + 4])) ~= 'number' then redis.call('SET', KEYS[first + 4], '1') end
 end
 
 -- full_until returns how long, in ms, until another unblock would be let through, or nil when one is now.
@@ -106,10 +117,10 @@ local function full_until(window_key, limit, window, now)
   return at + window - now
 end
 
--- count_unblock counts an accepted unblock.
-local function count_unblock(window_key, member, window, now)
+-- count_unblock counts an accepted unblock, which may be known to be the first.
+local function count_unblock(window_key, member, window, now, is_first)
   redis.call('ZADD', window_key, now, member)
-  redis.call('ZREMRANGEBYSCORE', window_key, '-inf', now - window)
+  if not is_first then redis.call('ZREMRANGEBYSCORE', window_key, '-inf', now - window) end
   redis.call('PEXPIRE', window_key, window)
 end
 
