@@ -117,10 +117,14 @@ func (c *Client) first(ctx context.Context, watch *opstore.Watch, id string) (op
 		return c.lastLook(ctx, opstore.Record{ID: id})
 	}
 	rec, err := c.store.Get(ctx, id)
-	if err != nil {
-		err = admissionError(err)
+	switch {
+	case err == nil:
+		return rec, nil
+	case ctx.Err() != nil:
+		return c.lastLook(ctx, opstore.Record{ID: id})
+	default:
+		return opstore.Record{}, admissionError(err) // What could be read of it is no answer.
 	}
-	return rec, err
 }
 
 // lastLookTimeout bounds the read after a deadline.

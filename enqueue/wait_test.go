@@ -271,3 +271,47 @@ func TestWait_OfAMoment(t *testing.T) {
 		}
 	}
 }
+
+func TestWait_OfARecordThatCannotBeReadShowsNothingOfIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, enqueue.Config{})
+	acc := b.accept(tasks.UnblockPIN, "103169946")
+	key := fmt.Sprintf("cardworker:{%s}:op:%s", tasks.ShardOf(acc.ID), acc.ID)
+	if err := b.rdb.HSet(t.Context(), key, "state", "succeeded", "status", "[1]").Err(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for op, err := range b.client.Watch(within(t, patience), acc.ID) {
+		if n++; err == nil || op.ID != "" {
+			t.Errorf("Watch yields %+v, %v, want an error alone", op, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("Watch yields %d times, want once", n)
+	}
+}
+
+// slowRead is a Redis that takes too long for the first read.
+type slowRead struct{ reads }
+
+func (r *slowRead) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "hmget" && r.n.Add(1) == 1 {
+			<-ctx.Done()
+			cmd.SetErr(ctx.Err())
+			return ctx.Err()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func TestWait_WhoseTimeIsOverDuringTheFirstReadReadsOnceMore(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, enqueue.Config{})
+	acc := b.accept(tasks.UnblockPIN, "103169946")
+	b.rdb.AddHook(&slowRead{})
+	op, err := b.client.Wait(within(t, 300*time.Millisecond), acc.ID)
+	if !errors.Is(err, context.DeadlineExceeded) || enqueue.CodeOf(err) != "" || op.State != tasks.Accepted {
+		t.Errorf("Wait = %s, %v, want accepted and the deadline, which is no fault of the queue", op.State, err)
+	}
+}

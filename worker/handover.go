@@ -125,16 +125,19 @@ func (w *Worker) giveUp(ctx context.Context, taskIDs []string) {
 	var all sync.WaitGroup
 	for _, h := range handed {
 		all.Go(func() {
-			l := h.begun.Lease
-			w.leases.drop(l, context.Canceled)
-			// What this begin marked was not sent; what an earlier one marked may have been.
-			err := w.store.Yield(ctx, l, h.begun.Record.TaskType, opstore.Progress{
-				Unburned: true, Unknown: h.begun.Record.Call == opstore.CallWas,
-			})
-			if err != nil {
-				w.log.WithField("operation", l.ID).Warnf("left to recovery: %v", err)
+			if err := w.giveBack(ctx, h, context.Canceled); err != nil {
+				w.log.WithField("operation", h.begun.Lease.ID).Warnf("left to recovery: %v", err)
 			}
 		})
 	}
 	all.Wait()
+}
+
+// giveBack gives up the lease of what was begun and has not run, and leaves the operation as if it had not been begun.
+func (w *Worker) giveBack(ctx context.Context, h handover, why error) error {
+	w.leases.drop(h.begun.Lease, why)
+	// What this begin marked was not sent; what an earlier one marked may have been.
+	return w.store.Yield(ctx, h.begun.Lease, h.begun.Record.TaskType, opstore.Progress{
+		Unburned: true, Unknown: h.begun.Record.Call == opstore.CallWas,
+	})
 }

@@ -231,7 +231,7 @@ func TestHandover_WhoseTaskEndsWithoutARunIsAnothers(t *testing.T) {
 	api := &fakeAPI{}
 	r.workVia(api, func(s *server, queue, message string) bool {
 		// The hash in Redis is as it was, and the payload that the handler gets is another.
-		spoilt := strings.Replace(message, `"version":1`, `"version":x`, 1)
+		spoilt := strings.Replace(message, `"operation_id":"cw`, `"operation_id":"xx`, 1) // Nor does it name an operation.
 		if spoilt == message {
 			t.Errorf("the message %q has another payload than expected", message)
 		}

@@ -68,6 +68,8 @@ const (
 	mute     fate = "reply lost"         // it happens, and the caller does not know
 	twice    fate = "reply lost, resent" // it happens, the client repeats it and learns of that
 	stalls   fate = "stall before"       // the whole process stands still
+	// handsBack: what the process was to hand out it gives back, because it stops.
+	handsBack fate = "handed back"
 )
 
 type actorKey struct{}

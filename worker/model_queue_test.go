@@ -83,8 +83,9 @@ func (w *world) process(ctx context.Context, d delivery, msg string, p *node) er
 // take has a process look at a queue in a way that begins what it takes, and run that.
 func (w *world) take(queue string, p *node) {
 	d := &delivery{queue: queue}
-	w.last = &actor{name: p.name, proc: p, task: d}
-	w.start(w.last, func(ctx context.Context) error {
+	a := &actor{name: p.name, proc: p, task: d}
+	w.last = a
+	w.start(a, func(ctx context.Context) error {
 		args, read := taker{p.worker}.Look(queue, time.Now().Add(time.Minute).Unix())
 		cmd := redis.NewCmd(ctx, args...)
 		if err := p.rdb.Process(ctx, cmd); err != nil {
@@ -95,7 +96,19 @@ func (w *world) take(queue string, p *node) {
 			return err
 		}
 		d.id = idOf(task.Message)
-		return w.process(ctx, *d, task.Message, p)
+		// It is on its way to its run. The process may stand still until the lease has run out, or stop.
+		switch a.ask(step{"hand out", []fate{happens, crashes, stalls, handsBack}}) {
+		case crashes:
+			return errDead
+		case handsBack:
+			p.worker.giveUp(ctx, []string{d.id})
+			w.do("LREM", "asynq:{"+queue+"}:active", "0", d.id)
+			w.do("RPUSH", "asynq:{"+queue+"}:pending", d.id)
+			d.id = "" // It is nobody's any more.
+			return nil
+		default:
+			return w.process(ctx, *d, task.Message, p)
+		}
 	})
 }
 

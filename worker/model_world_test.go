@@ -73,7 +73,7 @@ func newWorld(t testing.TB, sc scenario) *world {
 	w.keys = model.New(w.now, sc.rewrite)
 	quiet := model.NewClient(w.keys, func(_ context.Context, _ []redis.Cmder, act func()) error { act(); return nil })
 	w.look = opstore.New(quiet, opstore.Config{})
-	if err := w.look.LoadTake(context.Background(), quiet); err != nil {
+	if err := quiet.ScriptLoad(context.Background(), opstore.TakeText()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	w.procs = []*node{w.newWorker("A"), w.newWorker("B")}

@@ -71,6 +71,9 @@ func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) (err error) 
 	case errors.Is(err, tasks.ErrNewerVersion):
 		return &retryLater{delay: unknownDelay, cause: err, free: true}
 	case err != nil:
+		if id, ok := asynq.GetTaskID(ctx); ok {
+			w.giveUp(ctx, []string{id}) // The look may have begun its operation.
+		}
 		w.failUnreadable(ctx, tasks.FindOperationID(task.Payload()))
 		return &quarantine{reason: err}
 	case p.SelfContained():

@@ -45,7 +45,10 @@ func (w *Worker) run(ctx context.Context, t tasks.Type, id string, seq int64) er
 			h = h.asOf(time.Now())
 			return w.attempts(held, t, h.run, h.begun, h.sent)
 		}
-		w.leases.drop(h.begun.Lease, errLeaseLapsed) // It is a task like any other now.
+		// It is a task like any other now, unless the lease still lasts in Redis: then it would find itself in its way.
+		if err := w.giveBack(ctx, h, errLeaseLapsed); err != nil && !errors.Is(err, opstore.ErrStale) {
+			return &retryLater{delay: redisTrouble, cause: err}
+		}
 	}
 	name := w.newRun()
 	b, sent, ok, err := w.begin(ctx, t, name, opstore.Lease{ID: id, Seq: seq})

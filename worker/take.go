@@ -4,9 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/cardworker/cardworker/internal/doorbell"
+	"github.com/cardworker/cardworker/internal/opstore"
 )
 
 // taker begins operations with the looks that take their tasks, for a worker's servers. What a task needs that is not
@@ -18,15 +17,20 @@ func (t taker) Look(queue string, lease any) (args []any, read func(any) (doorbe
 	run, sent := t.newRun(), time.Now()
 	return t.store.TakeArgs(queue, lease, run), func(answer any) (doorbell.Took, error) {
 		task, begun, err := t.store.ParseTaken(answer)
-		if err == nil && task.Begun != "" {
+		switch {
+		case task.Message == "":
+			return task, err
+		case err != nil:
+			t.log.Warn(err) // The run finds out what is to be done about it.
+		case task.Begun != "":
 			t.expect(handover{run: run, begun: begun, sent: sent})
 		}
-		return task, err
+		return task, nil
 	}
 }
 
-// Load implements doorbell.Beginner.
-func (t taker) Load(ctx context.Context, rdb redis.Scripter) error { return t.store.LoadTake(ctx, rdb) }
+// Text implements doorbell.Beginner.
+func (t taker) Text() string { return opstore.TakeText() }
 
 // GiveUp implements doorbell.Beginner.
 func (t taker) GiveUp(ctx context.Context, taskIDs []string) { t.giveUp(ctx, taskIDs) }

@@ -66,11 +66,6 @@ func (t *trace) name(c redis.Cmder) string {
 	}
 	text, ok := args[1].(string)
 	switch {
-	case c.Name() == "script" && len(args) > 2: // SCRIPT LOAD
-		if text, ok := args[2].(string); ok {
-			t.learn(text)
-		}
-		return strings.ToUpper(c.Name())
 	case !ok || (c.Name() != "eval" && c.Name() != "evalsha"):
 		return strings.ToUpper(c.Name())
 	case c.Name() == "eval":

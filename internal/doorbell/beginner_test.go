@@ -14,7 +14,6 @@ import (
 // begins is a Beginner for a shelf. Its looks are asynq's, and it begins every task.
 type begins struct {
 	s      *shelf
-	loaded int
 	gaveUp []string
 }
 
@@ -24,18 +23,22 @@ func (b *begins) Look(queue string, lease any) ([]any, func(any) (Took, error)) 
 		args = append(args, k)
 	}
 	return append(args, lease, TaskPrefix(queue)), func(answer any) (Took, error) {
-		id, err := taskID(answer.(string))
-		return Took{Message: answer.(string), Begun: id, Last: len(b.s.tasks[queue]) == 0}, err
+		parts := answer.([]any)
+		id, err := taskID(parts[0].(string))
+		return Took{Message: parts[0].(string), Begun: id, Last: parts[1].(bool)}, err
 	}
 }
 
-func (b *begins) Load(context.Context, redis.Scripter) error { b.loaded++; return nil }
+const ourScript = "the text of ours"
+
+func (b *begins) Text() string { return ourScript }
 
 func (b *begins) GiveUp(_ context.Context, ids []string) { b.gaveUp = append(b.gaveUp, ids...) }
 
 // newBegun returns the client of a server whose looks begin what they take, with what it stands on.
 func newBegun(t testing.TB, bell *Bell, queues ...string) (*shelf, *begins, *Handful, redis.UniversalClient) {
 	s := newShelf(t)
+	s.lists = true
 	h := newHandful(s, 100, queues...)
 	b := &begins{s: s}
 	h.Begins(b)
@@ -159,25 +162,47 @@ func TestClient_AfterATaskThatMayNotBeTheLastRedisIsAsked(t *testing.T) {
 	wantNext(t, c, queues, "a0")
 }
 
-func TestHandful_AScriptThatRedisDoesNotKnowIsLoadedAndTheLookMadeAgain(t *testing.T) {
+// Redis may forget scripts at any time, also between two looks of a round trip. Those that it did make are not made again.
+func TestHandful_AScriptThatRedisDoesNotKnowIsSentAlong(t *testing.T) {
 	t.Parallel()
 	bell := silent()
 	defer bell.Release()
-	s, b, h, c := newBegun(t, bell, "a")
+	queues := []string{"a", "b"}
+	s, _, h, c := newBegun(t, bell, queues...)
 	s.put("a", 0, 1)
-	s.fail["a"] = redis.ErrNoScript
-	s.before = func() {
-		if b.loaded > 0 {
-			delete(s.fail, "a")
-		}
+	s.put("b", 0, 1)
+	s.fail["b"] = redis.ErrNoScript
+	wantNext(t, c, queues, "a0", "b0")
+	wantAsked(t, s, map[string]int{"a": 1, "b": 1}, map[string]int{"b": 1})
+	if want := []string{"evalsha ours", "evalsha ours", "eval " + ourScript}; !slices.Equal(s.sent, want) {
+		t.Errorf("sent %q, want %q", s.sent, want)
 	}
-	wantNext(t, c, []string{"a"}, "a0")
-	if b.loaded != 1 || len(s.asked) != 2 {
-		t.Errorf("loaded %d times, Redis was asked %d times; want 1 and 2", b.loaded, len(s.asked))
+	if free := h.Free(); free != 98 {
+		t.Errorf("%d places are free, want 98 of 100: two tasks run", free)
 	}
-	if free := h.Free(); free != 99 {
-		t.Errorf("%d places are free, want 99 of 100: one task runs", free)
+
+	// When it does not even know it then, the look fails, and asynq sends its own.
+	s.fail["a"], s.fail["b"], s.knows = redis.ErrNoScript, redis.ErrNoScript, true
+	bell.hear(channel("a"))
+	if got := next(c, queues...); got != redis.ErrNoScript.Error() {
+		t.Errorf("a look came to %s, want %v", got, redis.ErrNoScript)
 	}
+}
+
+// go-redis repeats a round trip whose connection was lost behind the first answers.
+func TestHandful_WhatWasBegunByATryThatFailedIsNotLost(t *testing.T) {
+	t.Parallel()
+	bell := silent()
+	defer bell.Release()
+	_, _, h, c := newBegun(t, bell, "a")
+	first := h.dequeue(t.Context(), h.queues[0], "sha", 1)
+	for _, id := range []string{"first try", "second try"} {
+		first.SetVal([]any{message(id), true})
+		first.SetErr(nil)
+		first.SetErr(nil) // It may say so twice.
+		first.SetErr(errors.New("EOF"))
+	}
+	wantNext(t, c, []string{"a"}, "first try", "second try")
 }
 
 // What was begun and is not handed to asynq is another's at once.

@@ -50,8 +50,8 @@ type Beginner interface {
 	// Look returns the arguments of a command that takes a task from a queue with a lease of asynq's until then, as asynq's
 	// script does, and what reads the answer to it; the command is sent later than now, and perhaps more than once.
 	Look(queue string, lease any) (args []any, read func(answer any) (Took, error))
-	// Load has Redis learn the script of that command.
-	Load(ctx context.Context, rdb redis.Scripter) error
+	// Text is the script that the command names: it is EVALSHA.
+	Text() string
 	// GiveUp gives up what was begun and will not be handed to asynq.
 	GiveUp(ctx context.Context, taskIDs []string)
 }
@@ -298,21 +298,25 @@ func (h *Handful) look(ctx context.Context, sha1 string, lease any, times []int)
 	for j, n := range times {
 		looks[j] = make([]*dequeue, n)
 	}
-	if h.send(ctx, sha1, lease, looks) && h.begins != nil && h.begins.Load(ctx, h.UniversalClient) == nil {
-		h.send(ctx, sha1, lease, looks) // asynq would have Redis learn its own script alone.
+	if h.send(ctx, sha1, lease, looks, "") && h.begins != nil {
+		h.send(ctx, sha1, lease, looks, h.begins.Text()) // asynq would have Redis learn its own script alone.
 	}
 	return looks
 }
 
 // send makes those of the looks that are not there yet, or that Redis did not know the script of. It reports whether
-// there are such now.
-func (h *Handful) send(ctx context.Context, sha1 string, lease any, looks [][]*dequeue) (unknown bool) {
+// there are such now. With a text the first of them brings the script.
+func (h *Handful) send(ctx context.Context, sha1 string, lease any, looks [][]*dequeue, text string) (unknown bool) {
 	pipe := h.Pipeline()
 	for j, t := range h.queues {
 		for k, l := range looks[j] {
 			if l == nil || redis.HasErrorPrefix(l.Err(), "NOSCRIPT") {
-				looks[j][k] = h.dequeue(ctx, t, sha1, lease)
-				_ = pipe.Process(ctx, looks[j][k]) // It is sent with the others.
+				l = h.dequeue(ctx, t, sha1, lease)
+				if text != "" {
+					l.Args()[0], l.Args()[1], text = "eval", text, ""
+				}
+				looks[j][k] = l
+				_ = pipe.Process(ctx, l) // It is sent with the others.
 			}
 		}
 	}

@@ -23,6 +23,9 @@ type shelf struct {
 	tasks  map[string][]string // by queue, the next one first
 	fail   map[string]error    // by queue
 	before func()              // called before each pipeline
+	lists  bool                // answers are lists: the message, and whether it was the last
+	knows  bool                // EVAL fails like EVALSHA
+	sent   []string            // the commands and the scripts that they name
 	asked  []map[string]int    // by pipeline: how many tasks of which queue
 }
 
@@ -50,14 +53,18 @@ func (s *shelf) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipe
 			d := cmd.(*dequeue)
 			q := queueOf(d.Args()[firstKey].(string))
 			asked[q]++
+			s.sent = append(s.sent, fmt.Sprint(d.Args()[0], " ", d.Args()[1]))
 			switch left := s.tasks[q]; {
-			case s.fail[q] != nil:
+			case s.fail[q] != nil && (d.Name() != "eval" || s.knows):
 				d.SetErr(s.fail[q])
 			case len(left) == 0:
 				d.SetErr(redis.Nil)
 			default:
 				s.tasks[q] = left[1:]
 				d.SetVal(message(left[0]))
+				if s.lists {
+					d.SetVal([]any{message(left[0]), len(left) == 1})
+				}
 				d.SetErr(nil)
 			}
 		}

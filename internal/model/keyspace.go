@@ -117,7 +117,7 @@ func init() {
 
 		"SADD": {2, sadd}, "SISMEMBER": {2, sismember},
 
-		"LPUSH": {2, lpush}, "RPOP": {1, rpop}, "RPOPLPUSH": {2, rpoplpush}, "LREM": {3, lrem}, "LRANGE": {3, lrange},
+		"LPUSH": {2, lpush}, "RPUSH": {2, rpush}, "RPOP": {1, rpop}, "RPOPLPUSH": {2, rpoplpush}, "LREM": {3, lrem}, "LRANGE": {3, lrange},
 
 		"INCR": {1, incr}, "EXPIREAT": {2, expireat},
 
@@ -287,6 +287,12 @@ func expireat(k *Keyspace, a []string) (any, error) {
 		return int64(1), nil
 	}
 	return int64(0), err
+}
+
+func rpush(k *Keyspace, a []string) (any, error) {
+	l := append(slices.Clone(peek[[]string](k, a[0])), a[1:]...)
+	k.keys[a[0]] = l
+	return int64(len(l)), nil
 }
 
 func rpoplpush(k *Keyspace, a []string) (any, error) {

@@ -14,7 +14,7 @@ var scriptFiles embed.FS
 var (
 	acceptScript     = script("accept")
 	beginScript      = script("begin")
-	takeScript       = script("take")
+	takeScript       = redis.NewScript(takeText)
 	extendScript     = script("extend")
 	yieldScript      = script("yield")
 	chainScript      = script("chain")

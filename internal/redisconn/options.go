@@ -24,7 +24,8 @@ const (
 
 	// DefaultMaxRetries: together with the backoff of go-redis (10 ms to 1 s) and the attempts to dial, a
 	// restart of Redis that takes about a second is not seen by the caller. go-redis also repeats a
-	// command whose reply was lost, so whatever is sent has to be safe to send twice.
+	// command whose reply was lost, so whatever is sent has to be safe to send twice: it does
+	// the same as once, or, when it takes a task, what a worker does that dies with the first.
 	DefaultMaxRetries = 3
 
 	// dialAttempts, 100 ms apart, happen for every one of the retries. go-redis makes five, which for

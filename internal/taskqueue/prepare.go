@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/cardworker/cardworker/internal/doorbell"
+	"github.com/cardworker/cardworker/internal/spans"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -16,8 +18,30 @@ import (
 var errOtherEnqueue = errors.New("asynq enqueues in another way")
 
 // Prepare returns what [Client.Enqueue] would write, for who writes it together with something else. It does no more
-// than to tell asynq of the queue, once.
+// than to tell asynq of the queue, once. asynq makes the first message of each type; those that follow are the same but
+// for the payload and the id, unless there is a trace to go with them.
 func (c *Client) Prepare(ctx context.Context, t tasks.Type, queue, id string, p tasks.Payload) (doorbell.Task, error) {
+	kind, payload := kindOf{t, queue}, p.Encode()
+	traced := spans.Traceparent(ctx) != ""
+	if known, ok := c.templates.Load(kind); ok && !traced {
+		return doorbell.Task{Queue: queue, ID: id, Message: known.(template).message(payload, id), Since: time.Now().UnixNano()}, nil
+	}
+	task, err := c.prepare(ctx, t, queue, id, p)
+	if err == nil && !traced {
+		if tpl, ok := templateOf(task.Message, payload, id); ok {
+			c.templates.Store(kind, tpl)
+		}
+	}
+	return task, err
+}
+
+// kindOf tells apart the tasks whose messages differ in more than the payload and the id.
+type kindOf struct {
+	t     tasks.Type
+	queue string
+}
+
+func (c *Client) prepare(ctx context.Context, t tasks.Type, queue, id string, p tasks.Payload) (doorbell.Task, error) {
 	task := doorbell.Task{Queue: queue, ID: id}
 	err := enqueue(context.WithValue(ctx, capturedKey{}, &task), c.prepares, t, queue, id, p)
 	if err == nil && task.Since == 0 {

@@ -19,8 +19,9 @@ import (
 
 // Client enqueues tasks. It is safe for concurrent use.
 type Client struct {
-	asynq    *asynq.Client
-	prepares *asynq.Client // as asynq's client would enqueue, without doing it
+	asynq     *asynq.Client
+	prepares  *asynq.Client // as asynq's client would enqueue, without doing it
+	templates sync.Map      // kindOf → template: what asynq has made so
 }
 
 // New returns a client on rdb, which stays the caller's to close. It wakes the workers for what it enqueues.
