@@ -225,3 +225,17 @@ func TestHandful_WhatWasBegunAndIsNotHandedOutIsGivenUp(t *testing.T) {
 		t.Errorf("given up: %v, want what asynq cannot read", b.gaveUp)
 	}
 }
+
+// Each look that finds nothing costs Redis something while somebody waits for the one that does.
+func TestHandful_ALookForMoreThanThereEverIsIsNotMade(t *testing.T) {
+	t.Parallel()
+	bell := silent()
+	defer bell.Release()
+	s, _, _, c := newBegun(t, bell, "a")
+	for i := range 4 {
+		s.put("a", i, i+1)
+		bell.hear(channel("a"))
+		wantNext(t, c, []string{"a"}, fmt.Sprintf("a%d", i))
+		wantAsked(t, s, map[string]int{"a": 1})
+	}
+}

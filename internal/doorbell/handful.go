@@ -24,7 +24,7 @@ const mostTaken = 64
 // asynq sends it, or that of a [Beginner], which does the same and more.
 //
 // How many it tries to take follows from what it found: one of an empty queue, twice as many when it found
-// all it asked for. So an idle server costs no more than without.
+// all it asked for and there may be more. So an idle server costs no more than without.
 //
 // What was taken and not yet handed out is active for asynq. [Handful.PutBack] returns it when the server
 // stops. When the process is killed, it is a task whose worker was lost like any other.
@@ -402,7 +402,7 @@ func (t *taken) learn(looks []*dequeue) (failed error) {
 		}
 		t.ended = errors.Is(err, redis.Nil) || err == nil && l.kept.Last
 	}
-	if t.want = len(t.tasks); t.want >= len(looks) {
+	if t.want = len(t.tasks); t.want >= len(looks) && !t.ended {
 		t.want *= 2
 	}
 	t.want = min(t.want, mostTaken)
