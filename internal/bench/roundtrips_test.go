@@ -18,7 +18,7 @@ var operationTakes = map[string]float64{
 }
 
 // operationRuns is how many commands Redis runs for it, those in scripts included.
-const operationRuns = 68
+const operationRuns = 67
 
 const (
 	// tripsSlack is for what a worker does from time to time, as its share of one operation.
