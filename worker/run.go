@@ -47,6 +47,7 @@ func (w *Worker) run(ctx context.Context, t tasks.Type, id string, seq int64) er
 		}
 		// It is a task like any other now, unless the lease still lasts in Redis: then it would find itself in its way.
 		if err := w.giveBack(ctx, h, errLeaseLapsed); err != nil && !errors.Is(err, opstore.ErrStale) {
+			// Should the lease last longer than that, recovery has it run again.
 			return &retryLater{delay: redisTrouble, cause: err}
 		}
 	}

@@ -21,7 +21,7 @@ func (t taker) Look(queue string, lease any) (args []any, read func(any) (doorbe
 		case task.Message == "":
 			return task, err
 		case err != nil:
-			t.log.Warn(err) // The run finds out what is to be done about it.
+			t.log.Warn(err) // If it was begun all the same its lease lapses, and recovery has it run again.
 		case task.Begun != "":
 			t.expect(handover{run: run, begun: begun, sent: sent})
 		}
