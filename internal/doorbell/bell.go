@@ -110,9 +110,6 @@ func (b *Bell) pending(ctx context.Context) []string {
 	return out
 }
 
-// Wake wakes those of this bell who wait for the queue, without a ring that others hear.
-func (b *Bell) Wake(queue string) { b.hear(channel(queue)) }
-
 // hear passes a ring on to everybody who waits for the queue.
 func (b *Bell) hear(ch string) {
 	b.mu.Lock()

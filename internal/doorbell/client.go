@@ -158,7 +158,7 @@ func (c *client) looked(cmd *redis.Cmd, last bool) *redis.Cmd {
 func (c *client) heard(keys []string, cmd *redis.Cmd) *redis.Cmd {
 	if q := forwards(keys); q != "" {
 		if n, err := cmd.Int(); err == nil && n > 0 {
-			c.bell.Wake(q)
+			c.bell.hear(channel(q))
 		}
 	}
 	return cmd

@@ -16,8 +16,9 @@ import (
 func (s *Store) TakeArgs(queue string, until any, run string) []any {
 	types := typesOf[queue]
 	t := types[0] // What a step does is the same for all types of a queue.
-	args := []any{"evalsha", takeScript.Hash(), len(doorbell.DequeueKeys(queue))}
-	for _, k := range doorbell.DequeueKeys(queue) {
+	keys := doorbell.DequeueKeys(queue)
+	args := []any{"evalsha", takeScript.Hash(), len(keys)}
+	for _, k := range keys {
 		args = append(args, k)
 	}
 	args = append(args, until, doorbell.TaskPrefix(queue), queue, run, s.cfg.Lease.Milliseconds(),
