@@ -135,11 +135,14 @@ func TestPlaces_FewRefreshesAreInHandWhenRedisIsBusy(t *testing.T) {
 					return rdb
 				}
 			})
+			// The runs begin by themselves, which is held up. Those that their look began would be away at the API first, and while
+			// they are others may be taken.
+			bulk := w.servers[1]
+			bulk.tasks.Begins(nil)
 			if tc.away > 0 {
 				w.near.observe(tc.away, time.Now())
 			}
 			startPatient(t, w, tc.long)
-			bulk := w.servers[1]
 			scripts.Lock()
 			release := sync.OnceFunc(scripts.Unlock)
 			t.Cleanup(release) // The worker could not stop otherwise.
