@@ -4,20 +4,8 @@ import (
 	"context"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
-)
-
-const (
-	// flights is how many round trips may be under way at once. With one, a call that just missed it would
-	// wait for all of it; with many, the batches get small.
-	flights = 2
-	// most is how many calls go in one round trip. It bounds what a lost connection takes with it.
-	most = 128
-	// flightTimeout bounds a round trip of calls whose callers set no deadline. The timeouts of the
-	// connection are shorter, but go-redis may repeat it.
-	flightTimeout = 10 * time.Second
 )
 
 // New returns a client that coalesces scripts (EvalSha, Eval) and what goes through [Send], and passes
@@ -27,7 +15,7 @@ const (
 // It is safe for concurrent use. Calls that are under way at the same time have no order among them. The keys
 // and arguments of a call must not be changed afterwards, also when its context has ended before its reply.
 func New(rdb redis.UniversalClient) redis.UniversalClient {
-	c := &client{UniversalClient: rdb, only: &lane{rdb: rdb}}
+	c := &client{UniversalClient: rdb, only: newLane(rdb)}
 	if _, cluster := rdb.(*redis.ClusterClient); cluster {
 		c.only, c.lanes = nil, map[string]*lane{}
 	}
@@ -62,12 +50,20 @@ type client struct {
 }
 
 // lane is where calls wait for each other. All of its calls are for the same Redis.
-type lane struct {
-	rdb redis.UniversalClient
+type lane = Lane[[]redis.Cmder]
 
-	mu      sync.Mutex
-	waiting []*call
-	flying  int
+func newLane(rdb redis.UniversalClient) *lane {
+	return NewLane(
+		func(ctx context.Context, cmds []redis.Cmder) { send(ctx, rdb, cmds) },
+		func(ctx context.Context, calls []*Call[[]redis.Cmder]) {
+			all := make([]redis.Cmder, 0, len(calls)+1)
+			for _, call := range calls {
+				for _, cmd := range call.What {
+					all = append(all, seated{cmd, call})
+				}
+			}
+			send(ctx, rdb, all)
+		})
 }
 
 // lane returns the lane of a key. A key without a hash tag, of which there may be any number, has none.
@@ -84,7 +80,7 @@ func (c *client) lane(key string) *lane {
 	defer c.mu.Unlock()
 	l := c.lanes[tag]
 	if l == nil {
-		l = &lane{rdb: c.UniversalClient}
+		l = newLane(c.UniversalClient)
 		c.lanes[tag] = l
 	}
 	return l
@@ -159,29 +155,7 @@ func (c *client) together(ctx context.Context, key string, cmds ...redis.Cmder) 
 		send(ctx, c.UniversalClient, cmds)
 		return nil
 	}
-	return l.together(ctx, cmds)
-}
-
-func (l *lane) together(ctx context.Context, cmds []redis.Cmder) error {
-	l.mu.Lock()
-	if l.flying < flights {
-		l.flying++
-		l.mu.Unlock()
-		defer l.land()
-		// Nobody else waits, so the caller's own context and goroutine will do.
-		send(ctx, l.rdb, cmds)
-		return nil
-	}
-	call := &call{ctx: ctx, cmds: cmds, done: make(chan struct{})}
-	l.waiting = append(l.waiting, call)
-	l.mu.Unlock()
-
-	select {
-	case <-call.done:
-		return call.left
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return l.Do(ctx, cmds)
 }
 
 func send(ctx context.Context, rdb redis.UniversalClient, cmds []redis.Cmder) {
@@ -194,43 +168,4 @@ func send(ctx context.Context, rdb redis.UniversalClient, cmds []redis.Cmder) {
 		_ = pipe.Process(ctx, cmd)
 	}
 	_, _ = pipe.Exec(ctx)
-}
-
-// land is what ends a flight: the next one takes off with those who wait, if there are any.
-func (l *lane) land() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
-		l.flying--
-		return
-	}
-	batch := l.waiting
-	if len(batch) > most {
-		batch, l.waiting = batch[:most:most], append([]*call(nil), batch[most:]...)
-	} else {
-		l.waiting = nil
-	}
-	go l.fly(batch)
-}
-
-// fly sends the calls of those who have not left, and tells them.
-func (l *lane) fly(batch []*call) {
-	defer l.land()
-	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout)
-	defer cancel()
-	cmds := make([]redis.Cmder, 0, len(batch)+1)
-	for _, call := range batch {
-		if call.left = call.ctx.Err(); call.left != nil {
-			continue
-		}
-		for _, cmd := range call.cmds {
-			cmds = append(cmds, seated{cmd, call})
-		}
-	}
-	if len(cmds) > 0 {
-		send(ctx, l.rdb, cmds)
-	}
-	for _, call := range batch {
-		close(call.done)
-	}
 }

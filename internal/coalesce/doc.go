@@ -9,4 +9,7 @@
 // Each call keeps its own reply, its own error and its own deadline. go-redis has a pipeliner of its own for
 // this, which is experimental, holds calls back in the hope of more, and does not let go of one whose
 // context has ended.
+//
+// What callers want may go together in another way than in one round trip, as one script for all of them: that is what a
+// [Lane] is for.
 package coalesce
