@@ -36,6 +36,8 @@ type Request struct {
 
 	// bound is what Key was bound to.
 	bound string
+	// fresh: the store has made the ID for it.
+	fresh bool
 }
 
 // Accepted is what became of a request.
@@ -78,7 +80,7 @@ func (e *LimitError) Error() string {
 // after an error: with a key it finds the same operation, and without one it joins what the first try left.
 func (s *Store) Accept(ctx context.Context, req Request) (Accepted, error) {
 	if req.ID == "" {
-		req.ID = NewID(req.Card)
+		req.ID, req.fresh = NewID(req.Card), true
 	}
 	if err := s.able(ctx, req.ID, req.Key); err != nil {
 		return Accepted{}, err
@@ -100,15 +102,34 @@ func (s *Store) Accept(ctx context.Context, req Request) (Accepted, error) {
 	return acc, nil
 }
 
+// accept accepts a request under its id, by itself or together with others.
 func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
+	var task *doorbell.Task
+	if req.Task != nil && !s.Apart() {
+		if t, err := req.Task(ctx, req.ID); err == nil {
+			task = &t
+		}
+	}
+	// Others may go along when the id has never been anybody's, and all that is to be done is done in the same step.
+	if task != nil && req.fresh && req.Key == "" && req.Expires.IsZero() {
+		a := &accepting{req: req, task: task}
+		if err := s.accepts.Do(ctx, a); err != nil {
+			return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)
+		}
+		if !a.left {
+			return a.acc, a.err
+		}
+	}
+	return s.acceptAlone(ctx, req, task)
+}
+
+// acceptAlone accepts one request, and enqueues its task, if there is one.
+func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Task) (Accepted, error) {
 	first := req.Kind.FirstType()
 	if req.TaskID == "" {
 		req.TaskID, req.TaskQueue = TaskID(req.ID, 1), first.Policy().Queue
 	}
-	limit := 0
-	if req.Kind.Unblocks() {
-		limit = max(0, s.cfg.UnblockLimit)
-	}
+	limit := s.limitOf(req.Kind)
 	var expires, keep int64
 	if !req.Expires.IsZero() {
 		expires = max(1, req.Expires.UnixMilli()) // 0 is for the script: no expiry was given.
@@ -128,11 +149,9 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		message, bell string
 		since         int64
 	)
-	if req.Task != nil && !s.Apart() {
-		if task, err := req.Task(ctx, req.ID); err == nil {
-			key, pending, channel := task.Waiting()
-			enqueued, message, since, bell = []string{key, pending}, task.Message, task.Since, channel
-		}
+	if task != nil {
+		key, pending, channel := task.Waiting()
+		enqueued, message, since, bell = []string{key, pending}, task.Message, task.Since, channel
 	}
 	args = append(args, message, since, bell)
 	if req.Traceparent != "" {
@@ -143,8 +162,8 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		auditKey(shard), joinedKey(req.ID), leasedKey(shard),
 	}
 	rep, err := runScript(ctx, s.rdb, acceptScript, append(keys, enqueued...), args...)
-	if enqueued != nil && s.isApart(err) {
-		return s.accept(ctx, req)
+	if task != nil && s.isApart(err) {
+		return s.acceptAlone(ctx, req, nil)
 	}
 	if err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)
@@ -168,6 +187,14 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		return Accepted{}, ErrKeyReused // By a task: an id that a backend did not choose is never found again.
 	}
 	return Accepted{Record: rec, Joined: rep.outcome == "joined"}, err
+}
+
+// limitOf returns how many unblocks a card may have, 0 for any number.
+func (s *Store) limitOf(k tasks.Kind) int {
+	if !k.Unblocks() {
+		return 0
+	}
+	return max(0, s.cfg.UnblockLimit)
 }
 
 // created returns the record that a request has become at now.

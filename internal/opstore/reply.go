@@ -72,4 +72,21 @@ func (r reply) strings(i int) ([]string, error) {
 	return out, nil
 }
 
+func (r reply) ints(i int) ([]int64, error) {
+	if i >= len(r.rest) {
+		return nil, fmt.Errorf("%w: no list at %d", errReply, i)
+	}
+	list, ok := r.rest[i].([]any)
+	if !ok {
+		return nil, fmt.Errorf("%w: %T for a list", errReply, r.rest[i])
+	}
+	out := make([]int64, len(list))
+	for j, v := range list {
+		if out[j], ok = v.(int64); !ok {
+			return nil, fmt.Errorf("%w: %T in a list", errReply, v)
+		}
+	}
+	return out, nil
+}
+
 func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

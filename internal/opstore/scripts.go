@@ -13,6 +13,7 @@ var scriptFiles embed.FS
 
 var (
 	acceptScript     = script("accept")
+	acceptAllScript  = script("acceptall")
 	beginScript      = script("begin")
 	takeScript       = redis.NewScript(takeText)
 	extendScript     = script("extend")

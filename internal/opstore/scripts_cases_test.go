@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/tasks"
 )
 
@@ -30,6 +31,16 @@ func acceptCall(rec Record, limit int) ([]string, []any) {
 	return shardKeys(rec, "lock", "limit", "waiting", "audit", "joined", "leased"), []any{
 		rec.ID, "unblock_pin", rec.Token.Reveal(), 60_000, 0, "", "", limit, dayMillis,
 		"pin:unblock", "unblock", rec.ID + ":1", 1500, opPrefix(tasks.ShardOf(rec.ID)), 0, dayMillis, 1000, "", 0, "",
+	}
+}
+
+func acceptAllCall(rec Record, limit int) ([]string, []any) {
+	task := nextOf(Lease{ID: rec.ID})
+	_, pending, _ := task.Waiting()
+	return []string{pending}, []any{
+		"unblock_pin", 60_000, "", "", limit, dayMillis, "pin:unblock", "unblock", 1500, dayMillis, 1, "a bell",
+		doorbell.TaskPrefix(task.Queue), prefix, "waiting:urgent",
+		rec.ID, rec.Token.Reveal(), rec.Token.Digest(), task.Message, "",
 	}
 }
 
@@ -94,6 +105,12 @@ var scriptCases = map[string]map[string]arrange{
 			failed(t, f, rec)
 			rec.ID = NewID(rec.Token)
 			return acceptCall(rec, 1)
+		},
+	},
+	"acceptall": {
+		"done": func(t *testing.T, _ fixture, _ Record) ([]string, []any) {
+			c := card(t)
+			return acceptAllCall(Record{ID: NewID(c), Kind: tasks.UnblockPIN, Token: c}, 1)
 		},
 	},
 	"begin": {

@@ -84,6 +84,8 @@ type Store struct {
 	name  string // of this store among all
 	calls atomic.Uint64
 	apart atomic.Bool
+
+	accepts *coalesce.Lane[*accepting]
 	settling
 }
 
@@ -109,6 +111,7 @@ func (s *Store) callNumber() string { return s.name + strconv.FormatUint(s.calls
 func New(rdb redis.UniversalClient, cfg Config) *Store {
 	s := &Store{rdb: rdb, cfg: cfg.withDefaults(), name: rand.Text()[:12] + "-"}
 	s.apart.Store(!coalesce.AnyKeys(rdb))
+	s.accepts = coalesce.NewLane(s.acceptOne, s.acceptAll)
 	return s
 }
 

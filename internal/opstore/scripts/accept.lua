@@ -73,13 +73,8 @@ end
 
 local expires = tonumber(ARGV[5])
 if expires == 0 then expires = now + tonumber(ARGV[4]) end
--- What changes most comes first: Redis looks for a field from the beginning.
-redis.call('HSET', KEYS[1],
-  'state', 'accepted', 'ver', '1', 'fence', '0', 'lease_ms', '0', 'seq', '1', 'wrote', '', 'keep_until_ms', keep_until or '0',
-  'accepted_ms', '', 'tries', '0', 'attempts', '0', 'reads', '0', 'call', '', 'updated_ms', stamp, 'next_ms', '',
-  'expires_ms', expires, 'run', '', 'last_code', '', 'task_type', ARGV[10], 'task_queue', ARGV[11], 'task_id', ARGV[12],
-  'id', ARGV[1], 'kind', ARGV[2], 'token', ARGV[3], 'created_ms', stamp, 'reason', ARGV[6], 'updated_by', ARGV[7],
-  unpack(ARGV, 21))
+record_new(KEYS[1], ARGV[1], ARGV[2], ARGV[3], expires, keep_until or '0', stamp, ARGV[10], ARGV[11], ARGV[12],
+  ARGV[6], ARGV[7], unpack(ARGV, 21))
 redis.call('SET', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[13]), ARGV[1])
 audit(KEYS[5], ARGV[1], 'accepted')

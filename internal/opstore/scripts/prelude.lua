@@ -58,6 +58,16 @@ local function audit(stream, id, event, detail, now, keep_ms)
   redis.call('PEXPIRE', stream, keep_ms)
 end
 
+-- record_new writes the record of an operation that is accepted. What comes last are more fields of it and their values.
+-- What changes most comes first: Redis looks for a field from the beginning.
+local function record_new(op, id, kind, token, expires, keep_until, stamp, task_type, task_queue, task_id, reason, updated_by, ...)
+  redis.call('HSET', op,
+    'state', 'accepted', 'ver', '1', 'fence', '0', 'lease_ms', '0', 'seq', '1', 'wrote', '', 'keep_until_ms', keep_until,
+    'accepted_ms', '', 'tries', '0', 'attempts', '0', 'reads', '0', 'call', '', 'updated_ms', stamp, 'next_ms', '',
+    'expires_ms', expires, 'run', '', 'last_code', '', 'task_type', task_type, 'task_queue', task_queue, 'task_id', task_id,
+    'id', id, 'kind', kind, 'token', token, 'created_ms', stamp, 'reason', reason, 'updated_by', updated_by, ...)
+end
+
 -- change ends every script that changed a record: it writes the fields, counts and dates the change, appends
 -- it to the audit stream and tells whoever waits the state. The channel bears the name of the record's key. stamp is
 -- the time as a text.
