@@ -31,7 +31,14 @@ func KeyShard(key string) string { return shardName(sha256.Sum256([]byte("key:" 
 func shardName(sum [sha256.Size]byte) string { return ShardName(int(sum[0]) % Shards) }
 
 // ShardName returns the name of shard n, 0 <= n < [Shards].
-func ShardName(n int) string { return fmt.Sprintf("cw%02d", n) }
+func ShardName(n int) string { return shardNames[n] }
+
+var shardNames = func() (names [Shards]string) {
+	for n := range names {
+		names[n] = fmt.Sprintf("cw%02d", n)
+	}
+	return names
+}()
 
 const idPattern = `cw(?:0[0-9]|1[0-5])-[0-7][0-9A-HJKMNP-TV-Z]{25}`
 

@@ -30,6 +30,14 @@ type PublicToken struct {
 
 // ParsePublicToken checks s and returns it as a token. The error wraps [ErrInvalidPublicToken].
 func ParsePublicToken(s string) (PublicToken, error) {
+	if err := CheckPublicToken(s); err != nil {
+		return PublicToken{}, err
+	}
+	return PublicToken{unique.Make(s)}, nil
+}
+
+// CheckPublicToken reports what [ParsePublicToken] would find wrong with s.
+func CheckPublicToken(s string) error {
 	digits, foreign := 0, false
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -44,15 +52,15 @@ func ParsePublicToken(s string) (PublicToken, error) {
 	}
 	switch {
 	case digits >= 12:
-		return PublicToken{}, fmt.Errorf("%w: this looks like a card number, which must never be given; use the card's public token (1 to %d letters or digits)", ErrInvalidPublicToken, MaxPublicToken)
+		return fmt.Errorf("%w: this looks like a card number, which must never be given; use the card's public token (1 to %d letters or digits)", ErrInvalidPublicToken, MaxPublicToken)
 	case s == "":
-		return PublicToken{}, fmt.Errorf("%w: it is empty", ErrInvalidPublicToken)
+		return fmt.Errorf("%w: it is empty", ErrInvalidPublicToken)
 	case foreign:
-		return PublicToken{}, fmt.Errorf("%w: it has a character that is no ASCII letter or digit", ErrInvalidPublicToken)
+		return fmt.Errorf("%w: it has a character that is no ASCII letter or digit", ErrInvalidPublicToken)
 	case len(s) > MaxPublicToken:
-		return PublicToken{}, fmt.Errorf("%w: it has %d characters, at most %d are allowed", ErrInvalidPublicToken, len(s), MaxPublicToken)
+		return fmt.Errorf("%w: it has %d characters, at most %d are allowed", ErrInvalidPublicToken, len(s), MaxPublicToken)
 	}
-	return PublicToken{unique.Make(s)}, nil
+	return nil
 }
 
 // Reveal returns the whole token, for the path of an API call and for the operation record, and for

@@ -98,7 +98,7 @@ func gatherTokens(p program, args []string, file string) ([]string, error) {
 	var bad []string
 	tokens := make([]string, 0, len(args))
 	add := func(where, s string) {
-		if _, err := tasks.ParsePublicToken(s); err != nil {
+		if err := tasks.CheckPublicToken(s); err != nil {
 			bad = append(bad, where+": "+err.Error())
 			return
 		}
@@ -191,6 +191,7 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 		asked := inOrder(unasked, len(tokens), ask)
 		answers = inOrder(all(asked), 0, followEach(ctx, p, client, w))
 	} else {
+		setGCPercent(p.environ) // Nothing is kept but the tokens, and all else is garbage at once.
 		answers = inOrder(unasked, 0, ask)
 	}
 	code, done := exitOK, 0
@@ -271,13 +272,36 @@ func followEach(ctx context.Context, p program, client *producer, w waiting) fun
 // inOrder does something with each of in, a bounded number at a time, and returns what came of them in their order.
 // It runs ahead of its reader by so many results; the reader has to read them all.
 func inOrder[A, B any](in iter.Seq[A], ahead int, do func(A) B) <-chan B {
-	running, out := make(chan chan B, refreshParallel), make(chan B, ahead)
+	type job struct {
+		a    A
+		slot chan<- B
+	}
+	jobs, running, out := make(chan job), make(chan chan B, refreshParallel), make(chan B, ahead)
+	// A goroutine that stays has grown its stack; a new one for each would spend a tenth of all on that.
+	work := func(j job) {
+		j.slot <- do(j.a)
+		for j := range jobs {
+			j.slot <- do(j.a)
+		}
+	}
 	go func() {
 		defer close(running)
+		defer close(jobs)
+		workers := 0
 		for a := range in {
 			slot := make(chan B, 1)
 			running <- slot
-			go func() { slot <- do(a) }()
+			j := job{a, slot}
+			if workers == refreshParallel {
+				jobs <- j
+				continue
+			}
+			select {
+			case jobs <- j:
+			default:
+				workers++
+				go work(j)
+			}
 		}
 	}()
 	go func() {

@@ -140,12 +140,16 @@ func memoryLimit(places int) int64 { return 160<<20 + int64(places)*64<<10 }
 
 // setCollector sets the garbage collector, as far as the operator has not.
 func setCollector(environ []string, places int) {
-	set := env.ToMap(environ)
-	if set["GOGC"] == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if set["GOMEMLIMIT"] == "" {
+	setGCPercent(environ)
+	if env.ToMap(environ)["GOMEMLIMIT"] == "" {
 		debug.SetMemoryLimit(memoryLimit(places))
+	}
+}
+
+// setGCPercent sets how far the heap may grow, unless the operator has.
+func setGCPercent(environ []string) {
+	if env.ToMap(environ)["GOGC"] == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 }
 
