@@ -55,7 +55,7 @@ docs/PERFORMANCE.md says what they are.`,
 		}
 		report, err := bench.Run(cmd.Context(), bench.Config{
 			Runs: int(min(*runs, 1000)), Quick: *quick, Only: *only, Version: buildVersion(), Progress: p.stderr,
-			Part: []string{self, "bench", "part"},
+			Program: []string{self}, Part: []string{self, "bench", "part"},
 		})
 		if err != nil {
 			if cmd.Context().Err() != nil {

@@ -23,6 +23,8 @@ type Config struct {
 	Only []string
 	// Part is the command that calls [RunPart] with the arguments that are added to it.
 	Part []string
+	// Program is the command that is this program.
+	Program []string
 	// Version is that of this program.
 	Version string
 	// Progress takes a line for each thing that begins. Nil means none.
@@ -49,6 +51,7 @@ var measures = []struct {
 	{"latency", (*bench).latency},
 	{"idle", (*bench).idle},
 	{"urgency", (*bench).urgency},
+	{"bulk", (*bench).bulk},
 	{"http", (*bench).overHTTP},
 }
 

@@ -17,17 +17,20 @@ import (
 const (
 	partAPI   = "api"
 	partRelay = "relay"
+	partBulk  = "bulk"
 )
 
 // RunPart is what the processes do that a run starts besides Redis: args is the name of a part with its
 // arguments. It writes the part's address to out and ends when in ends, which it does with the process that
-// started it.
+// started it; what has no address does its work and ends.
 func RunPart(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 0 {
 		return errors.New("bench: no part was named")
 	}
 	var addr string
 	switch {
+	case args[0] == partBulk && len(args) == 3:
+		return enqueueFile(ctx, args[1], args[2], bufio.NewWriter(out))
 	case args[0] == partAPI && len(args) == 2:
 		latency, err := time.ParseDuration(args[1])
 		if err != nil {

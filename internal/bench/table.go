@@ -78,6 +78,7 @@ func (r *Report) figures() string {
 		{"The same with the API over HTTP", r.drainTable("http")},
 		{"Latency from request to readable result, milliseconds", r.latencyTable()},
 		{"Unblocks while refreshes wait, milliseconds; each call of the API takes 20 ms", r.urgencyTable()},
+		{"A file of refreshes, each program from its start to its end", r.bulkTable()},
 		{"A worker with nothing to do", r.idleTable()},
 		{"One operation", r.tripsTable()},
 	}
@@ -139,19 +140,32 @@ func (r *Report) urgencyTable() string {
 		return ""
 	}
 	t := newTable("load", "system", "requests", "p50", "p90", "p99", "max", "refreshes left at the end", "refreshes/s", "refreshes accepted/s")
-	bulk := ""
-	if all := r.settings("bulk"); len(all) > 0 {
-		bulk = all[0]
-	}
 	for i, s := range at {
 		for _, name := range []string{nameWide, nameOurs} {
 			cells := append([]string{s, name}, r.quantileCells("urgency", s, name)...)
 			accepted := "–"
 			if i > 0 {
-				accepted = cell(r.values("bulk", bulk, name, "accepted/s"), "")
+				accepted = cell(r.values("urgency", s, name, "accepted/s"), "")
 			}
 			t.row(append(cells, cell(r.values("urgency", s, name, "refreshes left"), ""), cell(r.values("urgency", s, name, "refreshes/s"), ""), accepted)...)
 		}
+	}
+	return t.String()
+}
+
+func (r *Report) bulkTable() string {
+	at := r.settings("bulk")
+	if len(at) == 0 {
+		return ""
+	}
+	figures := []string{"accepted/s", "producer µs", "Redis µs"}
+	t := newTable("system", "accepted/s", "processor time of the program for each, µs", "of Redis, µs")
+	for _, name := range []string{nameStock, nameOurs} {
+		cells := []string{name}
+		for _, f := range figures {
+			cells = append(cells, cell(r.values("bulk", at[0], name, f), ""))
+		}
+		t.row(cells...)
 	}
 	return t.String()
 }

@@ -40,7 +40,7 @@ func (b *bench) latencyBehind(ctx context.Context, label string, run int, name s
 			}
 			rate := float64(backlog) / took.Seconds()
 			b.saying("urgency, run %d, %s: %.0f refreshes accepted/s", run+1, name, rate)
-			b.report.add("bulk", at.String(), name, "accepted/s", rate)
+			b.report.add("urgency", label, name, "accepted/s", rate)
 		}
 		start := time.Now()
 		if err := b.warm(ctx, s); err != nil {
