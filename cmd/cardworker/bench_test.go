@@ -1,9 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/cardworker/cardworker/internal/bench"
 )
 
 func TestBench_RefusesWhatItCannotMeasure(t *testing.T) {
@@ -37,5 +41,28 @@ func TestBench_APartSaysWhereItListensAndEndsWithItsInput(t *testing.T) {
 	}
 	if r := cli(t, nil, "bench", "part", "wheel"); r.code != exitError {
 		t.Errorf("bench part wheel: %s\nwant exit code %d", r, exitError)
+	}
+}
+
+func TestBench_MeasuresAFileOfRefreshes(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, os.Environ(), "bench", "--only", "bulk", "--quick", "-o", "json")
+	if status := p.wait(t); status.ExitStatus() != exitOK {
+		t.Fatalf("exit code %d: %s", status.ExitStatus(), p.stderr)
+	}
+	var report bench.Report
+	if err := json.Unmarshal([]byte(p.stdout.String()), &report); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, s := range report.Series {
+		if s.Measure == "bulk" && len(s.Values) == 1 && s.Values[0] > 0 {
+			found[s.Figure]++
+		}
+	}
+	for _, figure := range []string{"accepted/s", "producer µs", "Redis µs"} {
+		if found[figure] != 2 {
+			t.Errorf("%s was measured %d times, want it of both programs", figure, found[figure])
+		}
 	}
 }

@@ -23,6 +23,8 @@ import (
 const (
 	// refreshParallel is how many requests are under way at once. They reach Redis in few round trips.
 	refreshParallel = 256
+	// outputBuffer is how much of the output is held back at most until there is nothing more to write, in bytes.
+	outputBuffer = 64 << 10
 	// maxBadLines is how many bad lines of a file an error lists.
 	maxBadLines = 10
 )
@@ -192,12 +194,12 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 		answers = inOrder(all(asked), 0, followEach(ctx, p, client, w))
 	} else {
 		setGCPercent(p.environ) // Nothing is kept but the tokens, and all else is garbage at once.
-		answers = inOrder(unasked, 0, ask)
+		answers = inOrder(unasked, refreshParallel, ask)
 	}
-	code, done := exitOK, 0
+	code := exitOK
 	var first, lost error // what ended it all, and why an operation could not be followed to its end
-	mute := false         // nothing can be written any more
-	for a := range answers {
+	out := newLines(pr, bar, stop)
+	for a := range whenever(answers, out.flush) {
 		if err := a.err; err != nil {
 			code = worse(code, exitCode(err))
 			if a.acc.ID == "" {
@@ -213,21 +215,15 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 				lost = err
 			}
 		}
-		if mute {
-			continue
-		}
-		if err := pr.operation(a.acc.Operation, a.acc); err != nil {
-			first, mute = &exit{exitError, err}, true
-			stop()
-			continue
-		}
-		done++
-		_ = bar.Add(1) // A progress bar that cannot be drawn is no reason to stop.
+		out.write(a.acc)
 	}
 	_ = bar.Finish()
+	if out.err != nil {
+		first = &exit{exitError, out.err}
+	}
 	switch {
 	case first != nil:
-		return fmt.Errorf("stopped after %d of %d cards: %w", done, len(tokens), first)
+		return fmt.Errorf("stopped after %d of %d cards: %w", out.done, len(tokens), first)
 	case lost != nil:
 		return lost
 	case code == exitWaiting:
@@ -238,6 +234,53 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 		return ctx.Err()
 	}
 	return nil
+}
+
+// lines writes many operations. Those that are there at the same time it writes at once: to write each by itself takes
+// a twelfth of all.
+type lines struct {
+	pr     printer
+	buf    *bufio.Writer
+	bar    *progressbar.ProgressBar
+	failed func()
+
+	held int   // operations that are not written yet
+	done int   // those that are
+	err  error // why nothing can be written any more
+}
+
+// newLines returns what writes with pr and tells the bar, and calls failed when nothing can be written any more.
+func newLines(pr printer, bar *progressbar.ProgressBar, failed func()) *lines {
+	l := &lines{pr: pr, buf: bufio.NewWriterSize(pr.out, outputBuffer), bar: bar, failed: failed}
+	l.pr.out = l.buf
+	return l
+}
+
+// write writes an operation, at the latest with the next flush.
+func (l *lines) write(acc enqueue.Accepted) {
+	if l.err != nil {
+		return
+	}
+	l.held++
+	l.note(l.pr.operation(acc.Operation, acc))
+}
+
+// flush writes what is held back.
+func (l *lines) flush() {
+	if l.err != nil || l.held == 0 {
+		return
+	}
+	if l.note(l.buf.Flush()); l.err == nil {
+		_ = l.bar.Add(l.held) // A progress bar that cannot be drawn is no reason to stop.
+		l.done, l.held = l.done+l.held, 0
+	}
+}
+
+func (l *lines) note(err error) {
+	if err != nil {
+		l.err = err
+		l.failed()
+	}
 }
 
 func ask(ctx context.Context, client *producer, kind tasks.Kind, token string, opts []enqueue.Option) *answer {
@@ -318,6 +361,26 @@ func all[A any](c <-chan A) iter.Seq[A] {
 	return func(yield func(A) bool) {
 		for a := range c {
 			if !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+// whenever returns what a channel gives until it is closed, and calls idle before it waits for more, and at the end.
+func whenever[A any](c <-chan A, idle func()) iter.Seq[A] {
+	return func(yield func(A) bool) {
+		defer idle()
+		for {
+			var a A
+			ok := false
+			select {
+			case a, ok = <-c:
+			default:
+				idle()
+				a, ok = <-c
+			}
+			if !ok || !yield(a) {
 				return
 			}
 		}

@@ -343,3 +343,73 @@ func TestRefresh_ARedisThatIsGoneIsNotAskedForEachCard(t *testing.T) {
 		t.Errorf("the first says %q, the second %q, want the second not to have asked", first.err, second.err)
 	}
 }
+
+// full takes so many bytes and then nothing.
+type full struct{ room int }
+
+func (f *full) Write(b []byte) (int, error) {
+	if len(b) > f.room {
+		return 0, errFull
+	}
+	f.room -= len(b)
+	return len(b), nil
+}
+
+var errFull = errors.New("the disk is full")
+
+func TestRefresh_AnOutputThatTakesNothingEndsTheAsking(t *testing.T) {
+	t.Parallel()
+	_, redisURL := redistest.Shared(t)
+	environ := []string{"REDIS_URL=" + redisURL}
+	rdb := openClient(t, environ)
+	const cards = 20 * refreshParallel
+	var tokens []string
+	for i := range cards {
+		tokens = append(tokens, fmt.Sprintf("2%08d", i))
+	}
+	stderr := newOutput()
+	code := run(t.Context(), program{
+		args: []string{"refresh", "pin", "--file", "-", "-o", "json"}, environ: environ,
+		stdin: strings.NewReader(strings.Join(tokens, "\n")), stdout: &full{room: 1000}, stderr: stderr,
+	})
+	var done, all int
+	if _, err := fmt.Sscanf(stderr.String()[strings.Index(stderr.String(), "stopped"):], "stopped after %d of %d cards", &done, &all); err != nil {
+		t.Fatalf("stderr is %q: %v", stderr, err)
+	}
+	// A line has some 350 bytes.
+	if code != exitError || !strings.Contains(stderr.String(), errFull.Error()) || done > 3 || all != cards {
+		t.Errorf("exit code %d, %d of %d, stderr %q, want %d, at most 3 of %d and why", code, done, all, stderr, exitError, cards)
+	}
+	if n := len(rdb.Keys(t.Context(), "cardworker:{cw*}:op:*").Val()); n == 0 || n > cards/2 {
+		t.Errorf("%d operations were accepted after the output was full, want few", n)
+	}
+}
+
+func TestWhenever_ToldOfEachPause(t *testing.T) {
+	t.Parallel()
+	c := make(chan int, 3)
+	c <- 1
+	c <- 2
+	var got []string
+	for v := range whenever(c, func() {
+		got = append(got, "idle")
+		if len(got) == 3 {
+			c <- 3
+			c <- 4
+			close(c)
+		}
+	}) {
+		got = append(got, fmt.Sprint(v))
+	}
+	if want := "1 2 idle 3 4 idle"; strings.Join(got, " ") != want {
+		t.Errorf("it went %v, want %s", got, want)
+	}
+	c = make(chan int, 1)
+	c <- 1
+	for range whenever(c, func() { got = nil }) {
+		break
+	}
+	if got != nil {
+		t.Error("nobody was told when the reader left")
+	}
+}
