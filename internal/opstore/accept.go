@@ -140,7 +140,7 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 	shard := req.Card.Shard()
 	args := []any{
 		req.ID, string(req.Kind), req.Card.Reveal(), req.Lifetime.Milliseconds(), expires,
-		req.Reason, req.UpdatedBy, limit, LimitWindow.Milliseconds(),
+		limit, LimitWindow.Milliseconds(),
 		string(first), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
 		opPrefix(shard), keep, s.auditKeep(), s.cfg.ResultTTL.Milliseconds(),
 	}
@@ -154,9 +154,9 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 		enqueued, message, since, bell = []string{key, pending}, task.Message, task.Since, channel
 	}
 	args = append(args, message, since, bell)
-	if req.Traceparent != "" {
-		args = append(args, fieldNames[fieldTraceparent], req.Traceparent)
-	}
+	args = withField(args, fieldReason, req.Reason)
+	args = withField(args, fieldUpdatedBy, req.UpdatedBy)
+	args = withField(args, fieldTraceparent, req.Traceparent)
 	keys := []string{
 		opKey(req.ID), lockKey(req.Card, req.Kind), limitKey(req.Card, req.Kind), waitingKey(shard, req.Kind),
 		auditKey(shard), joinedKey(req.ID), leasedKey(shard),
@@ -187,6 +187,14 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 		return Accepted{}, ErrKeyReused // By a task: an id that a backend did not choose is never found again.
 	}
 	return Accepted{Record: rec, Joined: rep.outcome == "joined"}, err
+}
+
+// withField adds a field of a record with its value to arguments of a script, unless it is empty.
+func withField(args []any, field int, value string) []any {
+	if value == "" {
+		return args
+	}
+	return append(args, fieldNames[field], value)
 }
 
 // limitOf returns how many unblocks a card may have, 0 for any number.

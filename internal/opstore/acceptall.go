@@ -70,11 +70,13 @@ func (s *Store) acceptForm(ctx context.Context, f form, all []*accepting) {
 	first, limit := f.kind.FirstType(), s.limitOf(f.kind)
 	queue := first.Policy().Queue
 	_, pending, bell := all[0].task.Waiting()
-	const shared, each = 15, 5
-	args := make([]any, 0, shared+each*len(all))
-	args = append(args, string(f.kind), f.lifetime.Milliseconds(), f.reason, f.updatedBy, limit, LimitWindow.Milliseconds(),
+	more := withField(withField(nil, fieldReason, f.reason), fieldUpdatedBy, f.updatedBy)
+	const shared, each = 14, 5
+	args := make([]any, 0, shared+len(more)+each*len(all))
+	args = append(args, string(f.kind), f.lifetime.Milliseconds(), limit, LimitWindow.Milliseconds(),
 		string(first), queue, s.cfg.Grace.Milliseconds(), s.auditKeep(), all[0].task.Since, bell,
-		doorbell.TaskPrefix(all[0].task.Queue), prefix, waitingIndex(f.kind))
+		doorbell.TaskPrefix(all[0].task.Queue), prefix, waitingIndex(f.kind), len(more))
+	args = append(args, more...)
 	for _, a := range all {
 		a.req.TaskID, a.req.TaskQueue = a.task.ID, queue
 		args = append(args, a.req.ID, a.req.Card.Reveal(), a.req.Card.Digest(), a.task.Message, a.req.Traceparent)

@@ -29,7 +29,7 @@ func shardKeys(rec Record, names ...string) []string {
 
 func acceptCall(rec Record, limit int) ([]string, []any) {
 	return shardKeys(rec, "lock", "limit", "waiting", "audit", "joined", "leased"), []any{
-		rec.ID, "unblock_pin", rec.Token.Reveal(), 60_000, 0, "", "", limit, dayMillis,
+		rec.ID, "unblock_pin", rec.Token.Reveal(), 60_000, 0, limit, dayMillis,
 		"pin:unblock", "unblock", rec.ID + ":1", 1500, opPrefix(tasks.ShardOf(rec.ID)), 0, dayMillis, 1000, "", 0, "",
 	}
 }
@@ -38,8 +38,8 @@ func acceptAllCall(rec Record, limit int) ([]string, []any) {
 	task := nextOf(Lease{ID: rec.ID})
 	_, pending, _ := task.Waiting()
 	return []string{pending}, []any{
-		"unblock_pin", 60_000, "", "", limit, dayMillis, "pin:unblock", "unblock", 1500, dayMillis, 1, "a bell",
-		doorbell.TaskPrefix(task.Queue), prefix, "waiting:urgent",
+		"unblock_pin", 60_000, limit, dayMillis, "pin:unblock", "unblock", 1500, dayMillis, 1, "a bell",
+		doorbell.TaskPrefix(task.Queue), prefix, "waiting:urgent", 0,
 		rec.ID, rec.Token.Reveal(), rec.Token.Digest(), task.Message, "",
 	}
 }

@@ -8,21 +8,22 @@
 -- Their keys are in several slots, so it is for a Redis that is no cluster.
 --
 -- KEYS  1 asynq's pending tasks
--- ARGV  1 kind  2 lifetime ms  3 reason  4 updated by  5 limit (0 = none)  6 limit's window ms  7 task type  8 task queue
---       9 grace ms until recovery looks for the task  10 audit keep ms  11 since when the tasks are pending, ns
---       12 the queue's bell  13 prefix of the tasks' keys  14 what all keys of ours begin with
---       15 what the key of the waiting index ends with
+-- ARGV  1 kind  2 lifetime ms  3 limit (0 = none)  4 limit's window ms  5 task type  6 task queue
+--       7 grace ms until recovery looks for the task  8 audit keep ms  9 since when the tasks are pending, ns
+--       10 the queue's bell  11 prefix of the tasks' keys  12 what all keys of ours begin with
+--       13 what the key of the waiting index ends with
+--       14 number of what follows: more fields of the records, each with its value: reason, updated_by
 --       then of each request: id, public token, digest of the card, message of its task, traceparent or ''
 --
 -- Returns {'done', now, expiry ms, whether the tasks are enqueued here, numbers of those that are left}.
 local now, stamp = now_ms()
-local kind, limited = ARGV[1], tonumber(ARGV[5]) > 0
-local first, each = 16, 5
+local kind, limited = ARGV[1], tonumber(ARGV[3]) > 0
+local first, each = 15 + ARGV[14], 5
 
 local ours, ids, records, locks, windows = {}, {}, {}, {}, {}
 for at = first, #ARGV, each do
   local n, id = #ids + 1, ARGV[at]
-  local shard = ARGV[14] .. string.sub(id, 1, 4) .. '}:'
+  local shard = ARGV[12] .. string.sub(id, 1, 4) .. '}:'
   ours[n], ids[n], records[n] = shard, id, shard .. 'op:' .. id
   locks[n] = shard .. 'lock:' .. kind .. ':' .. ARGV[at + 2]
   if limited then windows[n] = shard .. 'limit:' .. kind .. ':' .. ARGV[at + 2] end
@@ -44,7 +45,7 @@ end
 local expires = tostring(now + tonumber(ARGV[2]))
 if #new == 0 then return {'done', now, expires, 0, left} end
 
-local mine, due, waiting, tasks = {}, tostring(now + tonumber(ARGV[9])), {}, {}
+local mine, due, waiting, tasks = {}, tostring(now + tonumber(ARGV[7])), {}, {}
 for i, n in ipairs(new) do
   local index = waiting[ours[n]] or {}
   index[#index + 1], index[#index + 2], waiting[ours[n]] = due, ids[n], index
@@ -54,18 +55,18 @@ end
 redis.call('MSET', unpack(mine))
 for i, n in ipairs(new) do
   local at = first + each * (n - 1)
-  if limited then count_unblock(windows[n], ids[n], tonumber(ARGV[6]), now, true) end
-  record_new(records[n], ids[n], kind, ARGV[at + 1], expires, '0', stamp, ARGV[7], ARGV[8], tasks[i], ARGV[3], ARGV[4])
+  if limited then count_unblock(windows[n], ids[n], tonumber(ARGV[4]), now, true) end
+  record_new(records[n], ids[n], kind, ARGV[at + 1], expires, '0', stamp, ARGV[5], ARGV[6], tasks[i], unpack(ARGV, 15, first - 1))
   if ARGV[at + 4] ~= '' then redis.call('HSET', records[n], 'traceparent', ARGV[at + 4]) end
 end
-for shard, index in pairs(waiting) do redis.call('ZADD', shard .. ARGV[15], unpack(index)) end
+for shard, index in pairs(waiting) do redis.call('ZADD', shard .. ARGV[13], unpack(index)) end
 for _, n in ipairs(new) do audit(ours[n] .. 'audit', ids[n], 'accepted') end
-for shard in pairs(waiting) do redis.call('PEXPIRE', shard .. 'audit', ARGV[10]) end
+for shard in pairs(waiting) do redis.call('PEXPIRE', shard .. 'audit', ARGV[8]) end
 local enqueued = type(redis.pcall('LPUSH', KEYS[1], unpack(tasks))) == 'number'
 if enqueued then
   for i, n in ipairs(new) do
-    redis.call('HSET', ARGV[13] .. tasks[i], 'msg', ARGV[first + each * n - 2], 'state', 'pending', 'pending_since', ARGV[11])
+    redis.call('HSET', ARGV[11] .. tasks[i], 'msg', ARGV[first + each * n - 2], 'state', 'pending', 'pending_since', ARGV[9])
   end
-  redis.call('PUBLISH', ARGV[12], '')
+  redis.call('PUBLISH', ARGV[10], '')
 end
 return {'done', now, expires, enqueued and 1 or 0, left}
