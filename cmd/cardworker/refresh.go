@@ -23,6 +23,8 @@ import (
 const (
 	// refreshParallel is how many requests are under way at once. They reach Redis in few round trips.
 	refreshParallel = 256
+	// shortList is of how many tokens, some 40 bytes each, it does no harm that the heap grows to several times their size.
+	shortList = 500_000
 	// outputBuffer is how much of the output is held back at most until there is nothing more to write, in bytes.
 	outputBuffer = 64 << 10
 	// maxBadLines is how many bad lines of a file an error lists.
@@ -193,7 +195,9 @@ func askMany(ctx context.Context, p program, client *producer, pr printer, w wai
 		asked := inOrder(unasked, len(tokens), ask)
 		answers = inOrder(all(asked), 0, followEach(ctx, p, client, w))
 	} else {
-		setGCPercent(p.environ) // Nothing is kept but the tokens, and all else is garbage at once.
+		if len(tokens) <= shortList {
+			setGCPercent(p.environ) // Nothing is kept but the tokens, and all else is garbage at once.
+		}
 		answers = inOrder(unasked, refreshParallel, ask)
 	}
 	code := exitOK

@@ -68,11 +68,11 @@ func (b *bench) bulkOnce(ctx context.Context, run int, name, file string) error 
 		return err
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // this very program
-	out, err := os.Create(file + ".out")                        //nolint:gosec // of the run
+	out, err := os.Create(file + ".out")
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }() // It has been read.
 	var trouble bytes.Buffer
 	cmd.Env = append(os.Environ(), "REDIS_URL="+server.url())
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = out, &trouble, dieWithParent()

@@ -3,6 +3,7 @@ package coalesce
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,16 +34,21 @@ type Call[T any] struct {
 	What T
 	ctx  context.Context
 	done chan struct{}
-	left error // why its caller has left, when that was seen before it was done
+	left atomic.Bool // its caller had, before it was done
 }
 
-// Left reports whether the caller waits no more. It is asked before the call is done, and when it has left, that is what
-// the caller is told: nothing was done.
+// Left reports whether the caller waits no more. Whoever does the call asks as late as possible, and does not do it then;
+// the caller is told so. It is safe for concurrent use.
 func (c *Call[T]) Left() bool {
-	if err := c.ctx.Err(); err != nil {
-		c.left = err
+	if c.ctx.Err() != nil {
+		c.left.Store(true)
 	}
-	return c.left != nil
+	return c.left.Load()
+}
+
+// NewCall returns a call of somebody who waits until ctx ends. It is for tests of what is done together.
+func NewCall[T any](ctx context.Context, what T) *Call[T] {
+	return &Call[T]{What: what, ctx: ctx, done: make(chan struct{})}
 }
 
 // NewLane returns a lane. alone does what one caller wants, on its goroutine and with its context; together does what
@@ -62,13 +68,16 @@ func (l *Lane[T]) Do(ctx context.Context, what T) error {
 		l.alone(ctx, what)
 		return nil
 	}
-	call := &Call[T]{What: what, ctx: ctx, done: make(chan struct{})}
+	call := NewCall(ctx, what)
 	l.waiting = append(l.waiting, call)
 	l.mu.Unlock()
 
 	select {
 	case <-call.done:
-		return call.left
+		if call.left.Load() {
+			return ctx.Err()
+		}
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -125,10 +125,7 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 
 // acceptAlone accepts one request, and enqueues its task, if there is one.
 func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Task) (Accepted, error) {
-	first := req.Kind.FirstType()
-	if req.TaskID == "" {
-		req.TaskID, req.TaskQueue = TaskID(req.ID, 1), first.Policy().Queue
-	}
+	req.setFirstTask()
 	limit := s.limitOf(req.Kind)
 	var expires, keep int64
 	if !req.Expires.IsZero() {
@@ -141,7 +138,7 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 	args := []any{
 		req.ID, string(req.Kind), req.Card.Reveal(), req.Lifetime.Milliseconds(), expires,
 		limit, LimitWindow.Milliseconds(),
-		string(first), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
+		string(req.Kind.FirstType()), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
 		opPrefix(shard), keep, s.auditKeep(), s.cfg.ResultTTL.Milliseconds(),
 	}
 	var (
@@ -168,15 +165,20 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 	if err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)
 	}
+	return s.outcome(req, rep)
+}
+
+// outcome reads what became of a request.
+func (s *Store) outcome(req *Request, rep reply) (Accepted, error) {
 	if rep.outcome == "limit" {
 		wait, err := rep.int(0)
-		return Accepted{}, errors.Join(&LimitError{Limit: limit, RetryAfter: time.Duration(wait) * time.Millisecond}, err)
+		return Accepted{}, errors.Join(&LimitError{Limit: s.limitOf(req.Kind), RetryAfter: time.Duration(wait) * time.Millisecond}, err)
 	}
 	if rep.outcome == "created" {
 		expires, err := rep.int(0)
 		n, err2 := rep.int(2)
 		err = errors.Join(err, err2)
-		acc := Accepted{Record: created(*req, first, rep.now, fromMillis(expires)), Created: true, Enqueued: n == 1}
+		acc := Accepted{Record: created(*req, rep.now, fromMillis(expires)), Created: true, Enqueued: n == 1}
 		if ended, unreadable := rep.record(1); unreadable == nil && ended.ID != "" {
 			acc.Ended = &ended // What cannot be read of it is no reason to refuse the new one.
 		}
@@ -187,6 +189,13 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 		return Accepted{}, ErrKeyReused // By a task: an id that a backend did not choose is never found again.
 	}
 	return Accepted{Record: rec, Joined: rep.outcome == "joined"}, err
+}
+
+// setFirstTask names the first task, unless it exists already.
+func (r *Request) setFirstTask() {
+	if r.TaskID == "" {
+		r.TaskID, r.TaskQueue = TaskID(r.ID, 1), r.Kind.FirstType().Policy().Queue
+	}
 }
 
 // withField adds a field of a record with its value to arguments of a script, unless it is empty.
@@ -206,11 +215,11 @@ func (s *Store) limitOf(k tasks.Kind) int {
 }
 
 // created returns the record that a request has become at now.
-func created(req Request, first tasks.Type, now, expires time.Time) Record {
+func created(req Request, now, expires time.Time) Record {
 	return Record{
 		ID: req.ID, Kind: req.Kind, Token: req.Card, State: tasks.Accepted,
 		Created: now, Updated: now, Expires: expires, Reason: req.Reason, UpdatedBy: req.UpdatedBy,
-		Version: 1, Seq: 1, TaskType: first, TaskQueue: req.TaskQueue, TaskID: req.TaskID,
+		Version: 1, Seq: 1, TaskType: req.Kind.FirstType(), TaskQueue: req.TaskQueue, TaskID: req.TaskID,
 		Traceparent: req.Traceparent,
 	}
 }

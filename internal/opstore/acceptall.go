@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,6 +12,13 @@ import (
 	"github.com/cardworker/cardworker/internal/doorbell"
 	"github.com/cardworker/cardworker/tasks"
 )
+
+// acceptStep is how many requests are accepted in one step at most. Nobody else is served meanwhile, for some two
+// milliseconds; more in a step are hardly accepted faster. The log of slow commands, which shows arguments, begins far
+// above that.
+const acceptStep = 64
+
+var acceptAllText = textOf("acceptall")
 
 // accepting is a request of one of several callers, with its task, and what became of it.
 type accepting struct {
@@ -23,6 +29,8 @@ type accepting struct {
 	err  error
 	left bool // its caller has to accept it alone
 }
+
+type acceptingCall = coalesce.Call[*accepting]
 
 // form is what requests have in common that are accepted in one step.
 type form struct {
@@ -40,79 +48,148 @@ func (s *Store) acceptOne(ctx context.Context, a *accepting) {
 	a.acc, a.err = s.acceptAlone(ctx, a.req, a.task)
 }
 
-// acceptAll accepts requests that came at the same time.
-func (s *Store) acceptAll(ctx context.Context, calls []*coalesce.Call[*accepting]) {
-	forms := map[form][]*accepting{}
+// acceptAll accepts requests that came at the same time, in one round trip.
+func (s *Store) acceptAll(ctx context.Context, calls []*acceptingCall) {
+	if s.Apart() {
+		leave(calls, nil)
+		return
+	}
+	var steps []*acceptingStep
+	open := map[form]*acceptingStep{}
 	for _, call := range calls {
 		f := call.What.form()
-		forms[f] = append(forms[f], call.What)
-	}
-	var running sync.WaitGroup
-	for f, all := range forms {
-		if len(all) == 1 || s.Apart() {
-			leave(all, nil)
-			continue
+		step := open[f]
+		if step == nil || len(step.calls) == acceptStep {
+			step = &acceptingStep{store: s, form: f}
+			open[f], steps = step, append(steps, step)
 		}
-		running.Go(func() { s.acceptForm(ctx, f, all) })
+		step.calls = append(step.calls, call)
 	}
-	running.Wait()
+	err := s.sendSteps(ctx, steps, "evalsha", acceptAllScript.Hash())
+	var unknown []*acceptingStep
+	for _, step := range steps {
+		if err == nil && redis.HasErrorPrefix(step.cmd.Err(), "NOSCRIPT") {
+			unknown = append(unknown, step)
+		}
+	}
+	if len(unknown) > 0 {
+		err = s.sendSteps(ctx, unknown, "eval", acceptAllText)
+	}
+	for _, step := range steps {
+		step.settle(err)
+	}
+}
+
+func (s *Store) sendSteps(ctx context.Context, steps []*acceptingStep, command, script string) error {
+	cmds := make([]redis.Cmder, len(steps))
+	for i, step := range steps {
+		step.cmd = redis.NewCmd(ctx, command, script)
+		cmds[i] = acceptingCmd{step.cmd, step}
+	}
+	return coalesce.Send(ctx, s.rdb, shardPrefix(""), cmds...)
 }
 
 // leave leaves requests to their callers, or, when it cannot be known whether they were accepted, tells them why.
-func leave(all []*accepting, err error) {
-	for _, a := range all {
-		a.err, a.left = err, err == nil
+func leave(calls []*acceptingCall, err error) {
+	for _, call := range calls {
+		call.What.err, call.What.left = err, err == nil
 	}
 }
 
-// acceptForm accepts the requests of a form.
-func (s *Store) acceptForm(ctx context.Context, f form, all []*accepting) {
-	first, limit := f.kind.FirstType(), s.limitOf(f.kind)
-	queue := first.Policy().Queue
-	_, pending, bell := all[0].task.Waiting()
-	more := withField(withField(nil, fieldReason, f.reason), fieldUpdatedBy, f.updatedBy)
-	const shared, each = 14, 5
-	args := make([]any, 0, shared+len(more)+each*len(all))
-	args = append(args, string(f.kind), f.lifetime.Milliseconds(), limit, LimitWindow.Milliseconds(),
-		string(first), queue, s.cfg.Grace.Milliseconds(), s.auditKeep(), all[0].task.Since, bell,
-		doorbell.TaskPrefix(all[0].task.Queue), prefix, waitingIndex(f.kind), len(more))
-	args = append(args, more...)
-	for _, a := range all {
-		a.req.TaskID, a.req.TaskQueue = a.task.ID, queue
-		args = append(args, a.req.ID, a.req.Card.Reveal(), a.req.Card.Digest(), a.task.Message, a.req.Traceparent)
+// acceptingStep are requests of a form that are accepted in one step.
+type acceptingStep struct {
+	store *Store
+	form  form
+	calls []*acceptingCall
+	cmd   *redis.Cmd
+}
+
+// acceptingCmd is the command of a step.
+type acceptingCmd struct {
+	*redis.Cmd
+	step *acceptingStep
+}
+
+// Args is what go-redis asks for whenever it writes the command. Some callers may have left by then: they were told so,
+// and their requests are not to be accepted later.
+func (c acceptingCmd) Args() []any { return c.step.args(c.Cmd.Args()) }
+
+// args returns the arguments of the command that begins so.
+func (step *acceptingStep) args(command []any) []any {
+	const shared, each = 20, 5
+	s, f, first := step.store, step.form, step.form.kind.FirstType()
+	args := append(make([]any, 0, len(command)+shared+each*len(step.calls)), command...)
+	begun := false
+	for _, call := range step.calls {
+		if call.Left() {
+			continue
+		}
+		req, task := call.What.req, call.What.task
+		if !begun {
+			begun = true
+			_, pending, bell := task.Waiting()
+			more := withField(withField(nil, fieldReason, f.reason), fieldUpdatedBy, f.updatedBy)
+			args = append(args, 2, pending, opKey(req.ID),
+				string(f.kind), f.lifetime.Milliseconds(), s.limitOf(f.kind), LimitWindow.Milliseconds(),
+				string(first), first.Policy().Queue, s.cfg.Grace.Milliseconds(), s.auditKeep(), task.Since, bell,
+				doorbell.TaskPrefix(task.Queue), prefix, waitingIndex(f.kind), s.cfg.ResultTTL.Milliseconds(), len(more))
+			args = append(args, more...)
+		}
+		args = append(args, req.ID, req.Card.Reveal(), req.Card.Digest(), task.Message, req.Traceparent)
 	}
-	rep, err := runScript(ctx, s.rdb, acceptAllScript, []string{pending}, args...)
-	s.isApart(err)
+	if !begun {
+		return []any{"echo"} // Redis answers that an argument is missing, and nobody reads it.
+	}
+	return args
+}
+
+// settle reads what became of the requests, unless it is known that it cannot be known.
+func (step *acceptingStep) settle(err error) {
+	var v []any
+	if err == nil {
+		v, err = step.cmd.Slice()
+	}
 	if refused := redis.Error(nil); errors.As(err, &refused) {
-		leave(all, nil) // It may be for the sake of one of them.
+		step.store.isApart(err)
+		leave(step.calls, nil) // It may be for the sake of one of them.
 		return
 	}
+	var rep reply
 	if err == nil {
-		err = accepted(all, first, rep)
+		rep, err = parseReply(v)
+	}
+	if err == nil {
+		err = step.accepted(rep)
 	}
 	if err != nil {
-		leave(all, fmt.Errorf("accept %s: %w", f.kind, err))
+		leave(step.calls, fmt.Errorf("accept %s: %w", step.form.kind, err))
 	}
 }
 
-// accepted reads what became of requests.
-func accepted(all []*accepting, first tasks.Type, rep reply) error {
+// accepted reads the reply of the script.
+func (step *acceptingStep) accepted(rep reply) error {
 	expires, err := rep.int(0)
 	enqueued, err2 := rep.int(1)
-	left, err3 := rep.ints(2)
-	if err := errors.Join(err, err2, err3); err != nil {
+	ids, err3 := rep.strings(2)
+	replies, err4 := rep.pairs(3)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		return err
 	}
-	for _, n := range left {
-		if n < 1 || n > int64(len(all)) {
-			return fmt.Errorf("%w: the request %d of %d", errReply, n, len(all))
-		}
-		all[n-1].left = true
+	isNew := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		isNew[id] = true
 	}
-	for _, a := range all {
-		if !a.left {
-			rec := created(*a.req, first, rep.now, fromMillis(expires))
-			a.acc = Accepted{Record: rec, Created: true, Enqueued: enqueued == 1}
+	for _, call := range step.calls {
+		a := call.What
+		a.req.setFirstTask()
+		one, known := replies[a.req.ID]
+		switch {
+		case isNew[a.req.ID]:
+			a.acc = Accepted{Record: created(*a.req, rep.now, fromMillis(expires)), Created: true, Enqueued: enqueued == 1}
+		case known:
+			a.acc, a.err = step.store.outcome(a.req, one)
+		default:
+			a.left = true
 		}
 	}
 	return nil

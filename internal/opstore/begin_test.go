@@ -63,6 +63,11 @@ func (c twice) EvalSha(ctx context.Context, sha1 string, keys []string, args ...
 	return c.UniversalClient.EvalSha(ctx, sha1, keys, args...)
 }
 
+func (c twice) Process(ctx context.Context, cmd redis.Cmder) error {
+	_ = c.UniversalClient.Process(ctx, cmd)
+	return c.UniversalClient.Process(ctx, cmd)
+}
+
 func callsRepeatedAfterALostReplyCountOnce(t *testing.T, f fixture) {
 	rec := f.open(tasks.UnblockPIN)
 	store := New(twice{f.rdb}, Config{})

@@ -72,19 +72,27 @@ func (r reply) strings(i int) ([]string, error) {
 	return out, nil
 }
 
-func (r reply) ints(i int) ([]int64, error) {
+// pairs reads the i-th element as a list of names, each with the reply that belongs to it.
+func (r reply) pairs(i int) (map[string]reply, error) {
 	if i >= len(r.rest) {
 		return nil, fmt.Errorf("%w: no list at %d", errReply, i)
 	}
 	list, ok := r.rest[i].([]any)
-	if !ok {
-		return nil, fmt.Errorf("%w: %T for a list", errReply, r.rest[i])
+	if !ok || len(list)%2 != 0 {
+		return nil, fmt.Errorf("%w: %T of %d for pairs", errReply, r.rest[i], len(list))
 	}
-	out := make([]int64, len(list))
-	for j, v := range list {
-		if out[j], ok = v.(int64); !ok {
-			return nil, fmt.Errorf("%w: %T in a list", errReply, v)
+	out := make(map[string]reply, len(list)/2)
+	for j := 0; j < len(list); j += 2 {
+		name, ok := list[j].(string)
+		v, ok2 := list[j+1].([]any)
+		if !ok || !ok2 {
+			return nil, fmt.Errorf("%w: %T, %T for a pair", errReply, list[j], list[j+1])
 		}
+		one, err := parseReply(v)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = one
 	}
 	return out, nil
 }

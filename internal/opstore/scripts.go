@@ -13,7 +13,7 @@ var scriptFiles embed.FS
 
 var (
 	acceptScript     = script("accept")
-	acceptAllScript  = script("acceptall")
+	acceptAllScript  = redis.NewScript(acceptAllText)
 	beginScript      = script("begin")
 	takeScript       = redis.NewScript(takeText)
 	extendScript     = script("extend")

@@ -37,9 +37,9 @@ func acceptCall(rec Record, limit int) ([]string, []any) {
 func acceptAllCall(rec Record, limit int) ([]string, []any) {
 	task := nextOf(Lease{ID: rec.ID})
 	_, pending, _ := task.Waiting()
-	return []string{pending}, []any{
+	return []string{pending, opKey(rec.ID)}, []any{
 		"unblock_pin", 60_000, limit, dayMillis, "pin:unblock", "unblock", 1500, dayMillis, 1, "a bell",
-		doorbell.TaskPrefix(task.Queue), prefix, "waiting:urgent", 0,
+		doorbell.TaskPrefix(task.Queue), prefix, "waiting:urgent", 1000, 0,
 		rec.ID, rec.Token.Reveal(), rec.Token.Digest(), task.Message, "",
 	}
 }

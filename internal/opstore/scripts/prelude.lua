@@ -146,3 +146,75 @@ end
 local function owns(record, fence)
   return record[FENCE] == fence and not is_done(record[STATE])
 end
+
+-- can_only_expire reports that an open operation can do nothing else. An unblock is marked before it is sent, and the mark
+-- stays until the API is known not to have applied it. A record that cannot be read is left to recovery.
+local function can_only_expire(record, now)
+  local expires, lease = tonumber(record[EXPIRES_MS]), tonumber(record[LEASE_MS])
+  return expires and lease and now >= expires and now >= lease and (record[CALL] or '') == '' and (record[ACCEPTED_MS] or '') == ''
+end
+
+-- remember keeps a record for an idempotency key.
+local function remember(op, keep_until)
+  if keep_until and keep_until > tonumber(redis.call('HGET', op, 'keep_until_ms') or '0') then
+    redis.call('HSET', op, 'keep_until_ms', keep_until)
+  end
+end
+
+-- accept_one accepts one request. keys, args and what it returns are those of accept.lua.
+local function accept_one(keys, args, now, stamp)
+  local keep_until = args[13] ~= '0' and now + tonumber(args[13])
+  -- Mostly there is neither the record nor the task, and the card has had no unblock lately: one look for all of that.
+  local is_new = redis.call('EXISTS', keys[1], keys[3], keys[8] or keys[3]) == 0
+  if not is_new and redis.call('EXISTS', keys[1]) == 1 then return {'exists', now, load(keys[1], ERROR)} end
+  local others = redis.call('MGET', keys[6], keys[2])
+  if others[1] then
+    local record = load(args[12] .. others[1], ERROR)
+    if record[STATE] then return {'joined', now, record} end
+  end
+
+  local op = others[2] and args[12] .. others[2]
+  local open = op and load(op, ERROR)
+  if open and (not open[STATE] or is_done(open[STATE])) then open = nil end
+  if open and not can_only_expire(open, now) then
+    remember(op, keep_until)
+    -- The key is bound to this request's id. Whoever comes with the key, now or after the operation has
+    -- ended, comes with that id and has to find the same operation.
+    if keep_until then redis.call('SET', keys[6], others[2], 'PX', args[13]) end
+    audit(keys[5], others[2], 'joined')
+    return {'joined', now, open}
+  end
+
+  local limit, window = tonumber(args[6]), tonumber(args[7])
+  if limit > 0 then
+    local wait = not is_new and full_until(keys[3], limit, window, now)
+    if wait then return {'limit', now, wait} end
+    count_unblock(keys[3], args[1], window, now, is_new)
+  end
+
+  if open then
+    local why = overdue(open[LAST_CODE])
+    change(op, others[2], open, {STATE, 'failed', LEASE_MS, '0', NEXT_MS, '', RUN, '', ERROR, why},
+      keys[5], 'failed', cjson.decode(why)['code'], stamp, tonumber(args[14]))
+    redis.call('ZREM', keys[4], others[2])
+    redis.call('ZREM', keys[7], others[2])
+    redis.call('PEXPIRE', op, math.max(tonumber(args[15]), (tonumber(open[KEEP_UNTIL_MS]) or 0) - now))
+  end
+
+  local expires = tonumber(args[5])
+  if expires == 0 then expires = now + tonumber(args[4]) end
+  record_new(keys[1], args[1], args[2], args[3], expires, keep_until or '0', stamp, args[8], args[9], args[10],
+    unpack(args, 19))
+  redis.call('SET', keys[2], args[1])
+  redis.call('ZADD', keys[4], now + tonumber(args[11]), args[1])
+  audit(keys[5], args[1], 'accepted')
+  redis.call('PEXPIRE', keys[5], args[14]) -- Or the end of an earlier one would take this one's events along.
+  -- As asynq does it. Whatever is wrong with the queue, the operation is accepted.
+  local enqueued = args[16] ~= '' and (is_new or redis.call('EXISTS', keys[8]) == 0)
+    and type(redis.pcall('LPUSH', keys[9], args[10])) == 'number'
+  if enqueued then
+    redis.call('HSET', keys[8], 'msg', args[16], 'state', 'pending', 'pending_since', args[17])
+    redis.call('PUBLISH', args[18], '')
+  end
+  return {'created', now, expires, open or false, enqueued and 1 or 0}
+end
