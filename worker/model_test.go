@@ -161,7 +161,7 @@ var defects = []struct {
 		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 2, only: []fate{stalls}},
 	},
 	{
-		"a second run does not read before it repeats", "record[CALL] == '' and 'open' or 'was'", "'open'",
+		"a second run does not read before it repeats", "(record[CALL] or '') == '' and 'open' or 'was'", "'open'",
 		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 1},
 	},
 	{
@@ -202,11 +202,11 @@ var defects = []struct {
 		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 2, only: []fate{stalls}},
 	},
 	{
-		"a second request does not join", "if open and not is_overdue(open) then", "if false then",
+		"a second request does not join", "if open and not can_only_expire(open, now) then", "if false then",
 		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 0},
 	},
 	{
-		"a request joins what can only expire", "if open and not is_overdue(open) then", "if open then",
+		"a request joins what can only expire", "if open and not can_only_expire(open, now) then", "if open then",
 		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 1200 * time.Millisecond, byQueue: true},
 	},
 	{
@@ -214,7 +214,7 @@ var defects = []struct {
 		scenario{kind: tasks.UnblockPIN, producers: 1, faults: 1},
 	},
 	{
-		"what may have been sent is taken for expired", "now >= lease and record[CALL] == ''", "now >= lease",
+		"what may have been sent is taken for expired", "now >= lease and (record[CALL] or '') == ''", "now >= lease",
 		scenario{kind: tasks.UnblockPIN, producers: 2, faults: 1, lifetime: time.Second, apart: 3100 * time.Millisecond, byQueue: true},
 	},
 	{

@@ -22,8 +22,8 @@ import (
 
 const (
 	// refreshParallel is how many requests are under way at once. They reach Redis in few round trips.
-	refreshParallel = 256
-	// shortList is of how many tokens, some 40 bytes each, it does no harm that the heap grows to several times their size.
+	refreshParallel = 512
+	// shortList is up to how many tokens, some 40 bytes each, the heap may grow to several times their size.
 	shortList = 500_000
 	// outputBuffer is how much of the output is held back at most until there is nothing more to write, in bytes.
 	outputBuffer = 64 << 10

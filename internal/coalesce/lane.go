@@ -34,7 +34,7 @@ type Call[T any] struct {
 	What T
 	ctx  context.Context
 	done chan struct{}
-	left atomic.Bool // its caller had, before it was done
+	left atomic.Bool // its caller had left before it was done
 }
 
 // Left reports whether the caller waits no more. Whoever does the call asks as late as possible, and does not do it then;

@@ -116,7 +116,7 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 		if err := s.accepts.Do(ctx, a); err != nil {
 			return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)
 		}
-		if !a.left {
+		if !a.alone {
 			return a.acc, a.err
 		}
 	}
@@ -126,6 +126,9 @@ func (s *Store) accept(ctx context.Context, req *Request) (Accepted, error) {
 // acceptAlone accepts one request, and enqueues its task, if there is one.
 func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Task) (Accepted, error) {
 	req.setFirstTask()
+	if s.Apart() {
+		task = nil
+	}
 	limit := s.limitOf(req.Kind)
 	var expires, keep int64
 	if !req.Expires.IsZero() {
@@ -160,7 +163,7 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 	}
 	rep, err := runScript(ctx, s.rdb, acceptScript, append(keys, enqueued...), args...)
 	if task != nil && s.isApart(err) {
-		return s.acceptAlone(ctx, req, nil)
+		return s.acceptAlone(ctx, req, task)
 	}
 	if err != nil {
 		return Accepted{}, fmt.Errorf("accept %s: %w", req.Kind, err)

@@ -25,9 +25,9 @@ type accepting struct {
 	req  *Request
 	task *doorbell.Task
 
-	acc  Accepted
-	err  error
-	left bool // its caller has to accept it alone
+	acc   Accepted
+	err   error
+	alone bool // its caller has to accept it by itself
 }
 
 type acceptingCall = coalesce.Call[*accepting]
@@ -51,7 +51,7 @@ func (s *Store) acceptOne(ctx context.Context, a *accepting) {
 // acceptAll accepts requests that came at the same time, in one round trip.
 func (s *Store) acceptAll(ctx context.Context, calls []*acceptingCall) {
 	if s.Apart() {
-		leave(calls, nil)
+		leaveAlone(calls)
 		return
 	}
 	var steps []*acceptingStep
@@ -70,12 +70,14 @@ func (s *Store) acceptAll(ctx context.Context, calls []*acceptingCall) {
 	for _, step := range steps {
 		if err == nil && redis.HasErrorPrefix(step.cmd.Err(), "NOSCRIPT") {
 			unknown = append(unknown, step)
+			continue
 		}
+		step.settle(err)
 	}
 	if len(unknown) > 0 {
 		err = s.sendSteps(ctx, unknown, "eval", acceptAllText)
 	}
-	for _, step := range steps {
+	for _, step := range unknown {
 		step.settle(err)
 	}
 }
@@ -89,10 +91,10 @@ func (s *Store) sendSteps(ctx context.Context, steps []*acceptingStep, command, 
 	return coalesce.Send(ctx, s.rdb, shardPrefix(""), cmds...)
 }
 
-// leave leaves requests to their callers, or, when it cannot be known whether they were accepted, tells them why.
-func leave(calls []*acceptingCall, err error) {
+// leaveAlone has the callers accept their requests by themselves.
+func leaveAlone(calls []*acceptingCall) {
 	for _, call := range calls {
-		call.What.err, call.What.left = err, err == nil
+		call.What.alone = true
 	}
 }
 
@@ -116,7 +118,7 @@ func (c acceptingCmd) Args() []any { return c.step.args(c.Cmd.Args()) }
 
 // args returns the arguments of the command that begins so.
 func (step *acceptingStep) args(command []any) []any {
-	const shared, each = 20, 5
+	const shared, each = 22, 5
 	s, f, first := step.store, step.form, step.form.kind.FirstType()
 	args := append(make([]any, 0, len(command)+shared+each*len(step.calls)), command...)
 	begun := false
@@ -143,7 +145,7 @@ func (step *acceptingStep) args(command []any) []any {
 	return args
 }
 
-// settle reads what became of the requests, unless it is known that it cannot be known.
+// settle reads what became of the requests. err is why there is no reply.
 func (step *acceptingStep) settle(err error) {
 	var v []any
 	if err == nil {
@@ -151,7 +153,7 @@ func (step *acceptingStep) settle(err error) {
 	}
 	if refused := redis.Error(nil); errors.As(err, &refused) {
 		step.store.isApart(err)
-		leave(step.calls, nil) // It may be for the sake of one of them.
+		leaveAlone(step.calls) // It may be for the sake of one of them.
 		return
 	}
 	var rep reply
@@ -161,8 +163,11 @@ func (step *acceptingStep) settle(err error) {
 	if err == nil {
 		err = step.accepted(rep)
 	}
-	if err != nil {
-		leave(step.calls, fmt.Errorf("accept %s: %w", step.form.kind, err))
+	if err == nil {
+		return
+	}
+	for _, call := range step.calls {
+		call.What.err = fmt.Errorf("accept %s: %w", step.form.kind, err)
 	}
 }
 
@@ -189,7 +194,7 @@ func (step *acceptingStep) accepted(rep reply) error {
 		case known:
 			a.acc, a.err = step.store.outcome(a.req, one)
 		default:
-			a.left = true
+			a.alone = true
 		}
 	}
 	return nil

@@ -136,8 +136,8 @@ func acceptAllIsAcceptOfEach(t *testing.T, f fixture) {
 		}
 		_ = rings.Close() // It has rung.
 		for _, a := range all {
-			if a.err != nil || a.left || !a.acc.Created || !a.acc.Enqueued || a.acc.TaskQueue != queue || !near(a.acc.Record.Created, f.now()) {
-				t.Fatalf("%s: %+v, left %t, %v, want it accepted and enqueued", tc.kind, a.acc, a.left, a.err)
+			if a.err != nil || a.alone || !a.acc.Created || !a.acc.Enqueued || a.acc.TaskQueue != queue || !near(a.acc.Record.Created, f.now()) {
+				t.Fatalf("%s: %+v, alone %t, %v, want it accepted and enqueued", tc.kind, a.acc, a.alone, a.err)
 			}
 			if diff := gocmp.Diff(f.get(a.req.ID), a.acc.Record, cmpopts.EquateComparable(tasks.PublicToken{})); diff != "" {
 				t.Errorf("%s: record (-read +accepted):\n%s", tc.kind, diff)
@@ -207,14 +207,14 @@ func acceptAllJudgesWhatIsNotNew(t *testing.T, f fixture) {
 			t.Errorf("request %d: its card has had %d unblocks, want %d", i, n, want.unblocks)
 		}
 		if limit := (*LimitError)(nil); i == 2 {
-			if a.left || !errors.As(a.err, &limit) || limit.Limit != 2 || limit.RetryAfter < 23*time.Hour {
+			if a.alone || !errors.As(a.err, &limit) || limit.Limit != 2 || limit.RetryAfter < 23*time.Hour {
 				t.Errorf("request %d: %+v, %v, want the limit", i, a.acc, a.err)
 			}
 			continue
 		}
 		id := cmp.Or(want.id, a.req.ID)
-		if a.err != nil || a.left || a.acc.ID != id || a.acc.Created != want.created || a.acc.Joined != want.joined || a.acc.Enqueued != want.created {
-			t.Errorf("request %d: %+v, left %t, %v, want %+v", i, a.acc, a.left, a.err, want)
+		if a.err != nil || a.alone || a.acc.ID != id || a.acc.Created != want.created || a.acc.Joined != want.joined || a.acc.Enqueued != want.created {
+			t.Errorf("request %d: %+v, alone %t, %v, want %+v", i, a.acc, a.alone, a.err, want)
 			continue
 		}
 		got := f.get(id)
@@ -253,7 +253,7 @@ func acceptAllSucceedsWithoutItsTasks(t *testing.T, f fixture) {
 	f.together(all)
 	for i, a := range all {
 		task, _, _ := a.task.Waiting()
-		if a.err != nil || a.left || !a.acc.Created || a.acc.Enqueued || f.rdb.Exists(t.Context(), task).Val() != 0 {
+		if a.err != nil || a.alone || !a.acc.Created || a.acc.Enqueued || f.rdb.Exists(t.Context(), task).Val() != 0 {
 			t.Errorf("request %d: created %t, enqueued %t, %v, want a task for the caller to enqueue", i, a.acc.Created, a.acc.Enqueued, a.err)
 		}
 		if _, waiting := f.indexed(a.acc.Record); !waiting {
@@ -268,8 +268,8 @@ func acceptAllRepeatedAcceptsOnce(t *testing.T, f fixture) {
 	all := requests(tasks.UnblockPIN, queueOf(t, cards[0]), cards...)
 	f.withClient(twice{f.rdb}).together(all)
 	for i, a := range all {
-		if a.err != nil || a.left || a.acc.Created || a.acc.Joined || a.acc.ID != a.req.ID || a.acc.State != tasks.Accepted {
-			t.Errorf("request %d: %+v, left %t, %v, want the operation that was recorded", i, a.acc, a.left, a.err)
+		if a.err != nil || a.alone || a.acc.Created || a.acc.Joined || a.acc.ID != a.req.ID || a.acc.State != tasks.Accepted {
+			t.Errorf("request %d: %+v, alone %t, %v, want the operation that was recorded", i, a.acc, a.alone, a.err)
 		}
 		if n := f.rdb.ZCard(t.Context(), limitKey(a.req.Card, tasks.UnblockPIN)).Val(); n != 1 {
 			t.Errorf("request %d counts %d times", i, n)
@@ -281,19 +281,51 @@ func acceptAllRepeatedAcceptsOnce(t *testing.T, f fixture) {
 	}
 }
 
-func acceptAllRefusedIsLeft(t *testing.T, f fixture) {
+// What is not new takes longer, and nobody else is served meanwhile.
+func acceptAllComesToAnEnd(t *testing.T, f fixture) {
+	f = f.with(Config{UnblockLimit: 1})
+	f.store.apart.Store(false)
+	cards := neighbours(t, 2)
+	f.zadd(limitKey(cards[0], tasks.UnblockPIN), "an earlier one", -time.Hour)
+	f.accept(Request{Kind: tasks.UnblockPIN, Card: cards[1], Lifetime: time.Hour})
+	for name, tc := range map[string]struct {
+		card tasks.PublicToken
+		want int
+	}{"at the limit": {cards[0], 16}, "joining": {cards[1], acceptStep}} {
+		var all []*accepting
+		for range acceptStep {
+			all = append(all, requests(tasks.UnblockPIN, queueOf(t, tc.card), tc.card)...)
+		}
+		f.together(all)
+		judged := 0
+		for i, a := range all {
+			if !a.alone {
+				judged++
+			}
+			if limit := (*LimitError)(nil); !a.alone && errors.As(a.err, &limit) == a.acc.Joined {
+				t.Errorf("%s, request %d: %+v, %v", name, i, a.acc, a.err)
+			}
+		}
+		if judged != tc.want {
+			t.Errorf("%s: %d of %d were judged in one step, want %d", name, judged, len(all), tc.want)
+		}
+	}
+}
+
+func acceptAllRefusedIsAcceptedAlone(t *testing.T, f fixture) {
 	cards := neighbours(t, 2)
 	all := requests(tasks.UnblockPIN, queueOf(t, cards[0]), cards...)
 	refusing := f.withClient(answering{f.rdb, redisError("OOM command not allowed when used memory > 'maxmemory'.")})
 	refusing.together(all)
-	if !all[0].left || !all[1].left || all[0].err != nil || refusing.store.Apart() {
-		t.Errorf("refused by Redis: left are %t and %t, %v", all[0].left, all[1].left, all[0].err)
+	if !all[0].alone || !all[1].alone || all[0].err != nil || refusing.store.Apart() {
+		t.Errorf("refused by Redis: alone are %t and %t, %v", all[0].alone, all[1].alone, all[0].err)
 	}
+	all = requests(tasks.UnblockPIN, queueOf(t, cards[0]), cards...)
 	lost := f.withClient(answering{f.rdb, errors.New("connection reset")})
 	lost.together(all)
 	for i, a := range all {
-		if a.left || a.err == nil || !strings.Contains(a.err.Error(), "accept unblock_pin: connection reset") {
-			t.Errorf("request %d, whose reply is lost: left %t, %v, want the error", i, a.left, a.err)
+		if a.alone || a.err == nil || !strings.Contains(a.err.Error(), "accept unblock_pin: connection reset") {
+			t.Errorf("request %d, whose reply is lost: alone %t, %v, want the error", i, a.alone, a.err)
 		}
 	}
 }
@@ -379,8 +411,8 @@ func TestAcceptAll_AClusterIsRefused(t *testing.T) {
 		all := requests(tasks.RefreshPINStatus, "refresh", neighbours(t, 2)...)
 		store.apart.Store(false)
 		fixture{t, rdb, store}.together(all)
-		if !all[0].left || !all[1].left || !store.Apart() {
-			t.Errorf("of %s: left %t and %t, apart %t, want all", all[0].req.Card.Shard(), all[0].left, all[1].left, store.Apart())
+		if !all[0].alone || !all[1].alone || !store.Apart() {
+			t.Errorf("of %s: alone %t and %t, apart %t, want all", all[0].req.Card.Shard(), all[0].alone, all[1].alone, store.Apart())
 		}
 	}
 }
@@ -400,15 +432,20 @@ func TestAcceptAll_WhatIsRefusedInTheMiddleIsFound(t *testing.T) {
 			if err := rdb.Set(t.Context(), key(bad), "neither stream nor index", 0).Err(); err != nil {
 				t.Fatal(err)
 			}
+			// Every other card has had an unblock, and is judged by itself.
+			had := func(i int) int64 { return int64(i % 2) }
 			var cards []tasks.PublicToken
-			for range 5 * tasks.Shards {
+			for i := range 5 * tasks.Shards {
 				cards = append(cards, card(t))
+				if had(i) == 1 {
+					f.zadd(limitKey(cards[i], tasks.UnblockPIN), "an earlier one", -time.Hour)
+				}
 			}
 			all := requests(tasks.UnblockPIN, t.Name(), cards...)
 			f.together(all)
 			good := 0
 			for i, a := range all {
-				if a.left {
+				if a.alone {
 					f.store.acceptOne(t.Context(), a)
 				}
 				spoilt := tasks.ShardOf(a.req.ID) == bad
@@ -422,8 +459,8 @@ func TestAcceptAll_WhatIsRefusedInTheMiddleIsFound(t *testing.T) {
 				if a.acc.ID != a.req.ID || a.acc.State != tasks.Accepted {
 					t.Errorf("request %d: %+v, want its operation", i, a.acc)
 				}
-				if n := rdb.ZCard(t.Context(), limitKey(a.req.Card, tasks.UnblockPIN)).Val(); n != 1 {
-					t.Errorf("request %d counts %d times", i, n)
+				if n := rdb.ZCard(t.Context(), limitKey(a.req.Card, tasks.UnblockPIN)).Val(); n != 1+had(i) {
+					t.Errorf("request %d counts %d times", i, n-had(i))
 				}
 				if spoilt && name == "waiting" {
 					t.Errorf("request %d was accepted, and recovery cannot find it", i)

@@ -16,9 +16,16 @@ var (
 	mentioned = regexp.MustCompile(`\{'(\w+)'|^--   (\w+) {2,}\S`)
 )
 
-// outcomes returns the outcomes that a script returns and those that its head promises.
+// outcomes returns the outcomes that a script returns, itself or by a function of the prelude that it ends with, and those
+// that its head promises.
 func outcomes(name string) (returns, promises []string) {
-	for line := range strings.Lines(source(name)) {
+	text := source(name)
+	for _, f := range functionsOf(source("prelude")) {
+		if strings.Contains(text, "\nreturn "+nameOf(f)+"(") {
+			text += f
+		}
+	}
+	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "--") {
 			for _, m := range mentioned.FindAllStringSubmatch(line, -1) {
 				promises = append(promises, m[1]+m[2])

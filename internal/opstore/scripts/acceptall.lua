@@ -2,11 +2,11 @@
 -- operations among them have in common is done once, since calling Redis from a script costs as much as what it does
 -- there; and the requests come without the names of their keys, since reading an argument costs nearly as much.
 --
--- A request whose card has an operation of the kind that may be open, or has had an unblock lately, or whose id is
--- recorded already, is no plain one: it is accepted by itself, after the others. The id of each was made for it, so it
--- has joined no other before.
+-- A request whose card has an operation of the kind that may be open, comes a second time here, or has had an unblock
+-- lately, or whose id is recorded already, is no plain one: it is accepted by itself, after the others. That takes longer,
+-- so there is an end to it. The id of each was made for it, so it has joined no other before.
 --
--- KEYS  1 asynq's pending tasks  2 record of the first request: by these two a cluster sees that it is not asked
+-- KEYS  1 asynq's pending tasks  2 record of the first request: in another slot, so that a cluster refuses the script
 -- ARGV  1 kind  2 lifetime ms  3 limit (0 = none)  4 limit's window ms  5 task type  6 task queue
 --       7 grace ms until recovery looks for the task  8 audit keep ms  9 since when the tasks are pending, ns
 --       10 the queue's bell  11 prefix of the tasks' keys  12 what all keys of ours begin with
@@ -15,7 +15,7 @@
 --       then of each request: id, public token, digest of the card, message of its task, traceparent or ''
 --
 -- Returns {'done', now, expiry ms, whether the tasks are enqueued here, {id of a new operation, …}, {id, reply of
--- accept, …}}. A request that is in neither list could not be accepted; accept says why.
+-- accept, …}}. A request that is in neither list is to be accepted alone: it was refused, or there were too many.
 local now, stamp = now_ms()
 local kind, limited = ARGV[1], tonumber(ARGV[3]) > 0
 local first, each = 16 + ARGV[15], 5
@@ -48,7 +48,8 @@ end
 
 local expires, enqueued, created = tostring(now + tonumber(ARGV[2])), 0, {}
 if #new > 0 then
-  -- When this is refused nothing is written. When what follows is, recovery finds what is.
+  -- When this is refused nothing is written. When something below is, a record that is written is in its index, and a
+  -- lock or an entry without a record is passed over.
   redis.call('MSET', unpack(mine))
   for shard, index in pairs(waiting) do redis.call('ZADD', shard .. ARGV[13], unpack(index)) end
   for i, n in ipairs(new) do
@@ -69,8 +70,10 @@ if #new > 0 then
   end
 end
 
-local replies = {}
+-- To join takes about as long as a new one takes above. Everything else takes several times as long.
+local replies, room = {}, 64
 for _, n in ipairs(odd) do
+  if room <= 0 then break end
   local at, shard = first + each * (n - 1), ours[n]
   local keys = {
     records[n], locks[n], windows[n], shard .. ARGV[13], shard .. 'audit', shard .. 'joined:' .. ids[n], shard .. 'leased',
@@ -83,5 +86,6 @@ for _, n in ipairs(odd) do
   if ARGV[at + 4] ~= '' then set(args, 'traceparent', ARGV[at + 4]) end
   local known, reply = pcall(function() return accept_one(keys, args, now, stamp) end)
   if known then set(replies, ids[n], reply) end
+  room = room - (known and reply[1] == 'joined' and 1 or 4)
 end
 return {'done', now, expires, enqueued, created, replies}

@@ -189,8 +189,10 @@ local function accept_one(keys, args, now, stamp)
   if limit > 0 then
     local wait = not is_new and full_until(keys[3], limit, window, now)
     if wait then return {'limit', now, wait} end
-    count_unblock(keys[3], args[1], window, now, is_new)
   end
+  -- Before the record: whatever is refused below, no operation is there that recovery does not find.
+  redis.call('ZADD', keys[4], now + tonumber(args[11]), args[1])
+  if limit > 0 then count_unblock(keys[3], args[1], window, now, is_new) end
 
   if open then
     local why = overdue(open[LAST_CODE])
@@ -206,7 +208,6 @@ local function accept_one(keys, args, now, stamp)
   record_new(keys[1], args[1], args[2], args[3], expires, keep_until or '0', stamp, args[8], args[9], args[10],
     unpack(args, 19))
   redis.call('SET', keys[2], args[1])
-  redis.call('ZADD', keys[4], now + tonumber(args[11]), args[1])
   audit(keys[5], args[1], 'accepted')
   redis.call('PEXPIRE', keys[5], args[14]) -- Or the end of an earlier one would take this one's events along.
   -- As asynq does it. Whatever is wrong with the queue, the operation is accepted.
