@@ -140,9 +140,8 @@ func (s *Store) acceptAlone(ctx context.Context, req *Request, task *doorbell.Ta
 	shard := req.Card.Shard()
 	args := []any{
 		req.ID, string(req.Kind), req.Card.Reveal(), req.Lifetime.Milliseconds(), expires,
-		limit, LimitWindow.Milliseconds(),
-		string(req.Kind.FirstType()), req.TaskQueue, req.TaskID, s.cfg.Grace.Milliseconds(),
-		opPrefix(shard), keep, s.auditKeep(), s.cfg.ResultTTL.Milliseconds(),
+		limit, LimitWindow.Milliseconds(), string(req.Kind.FirstType()), req.TaskQueue, req.TaskID,
+		s.cfg.Grace.Milliseconds(), opPrefix(shard), keep, s.auditKeep(), s.cfg.ResultTTL.Milliseconds(),
 	}
 	var (
 		enqueued      []string

@@ -13,9 +13,9 @@ import (
 	"github.com/cardworker/cardworker/tasks"
 )
 
-// acceptStep is how many requests are accepted in one step at most. Nobody else is served meanwhile, for some two
-// milliseconds; more in a step are hardly accepted faster. The log of slow commands, which shows arguments, begins far
-// above that.
+// acceptStep is how many requests are accepted in one step at most. Nobody else is served meanwhile, for two or three
+// milliseconds; more in a step are hardly accepted faster. The log of slow commands, which shows arguments, begins well
+// above that, at ten (deploy/redis.conf).
 const acceptStep = 64
 
 var acceptAllText = textOf("acceptall")
