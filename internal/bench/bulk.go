@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,8 +25,8 @@ const bulkParallel = 256
 // bulk measures how fast the program accepts a file of refreshes. Stock's program enqueues a task for each. Both are
 // processes of their own that write a line for each card, and are measured from their start to their end.
 func (b *bench) bulk(ctx context.Context) (err error) {
-	if len(b.Program) == 0 {
-		return errors.New("no command is known that runs the program")
+	if len(b.Program) == 0 || len(b.Part) == 0 {
+		return errors.New("no commands are known that run the programs")
 	}
 	dir, err := os.MkdirTemp("", "cardworker-bench-")
 	if err != nil {
@@ -74,7 +75,8 @@ func (b *bench) bulkOnce(ctx context.Context, run int, name, file string) error 
 	}
 	defer func() { _ = out.Close() }() // It has been read.
 	var trouble bytes.Buffer
-	cmd.Env = append(os.Environ(), "REDIS_URL="+server.url())
+	// Nothing else of the environment: it might ask one of the two for more. The collector is this process's.
+	cmd.Env = []string{"REDIS_URL=" + server.url(), fmt.Sprintf("GOGC=%d", gcPercent())}
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = out, &trouble, dieWithParent()
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
@@ -104,6 +106,13 @@ func (b *bench) bulkOnce(ctx context.Context, run int, name, file string) error 
 		b.report.add("bulk", at.String(), name, figure, v)
 	}
 	return nil
+}
+
+// gcPercent is how far this process lets its heap grow.
+func gcPercent() int {
+	percent := debug.SetGCPercent(100) // There is no other way to read it.
+	debug.SetGCPercent(percent)
+	return percent
 }
 
 func distinctLines(text []byte) int {

@@ -154,33 +154,26 @@ func (r *Report) urgencyTable() string {
 }
 
 func (r *Report) bulkTable() string {
-	at := r.settings("bulk")
-	if len(at) == 0 {
-		return ""
-	}
-	figures := []string{"accepted/s", "producer µs", "Redis µs"}
-	t := newTable("system", "accepted/s", "processor time of the program for each, µs", "of Redis, µs")
-	for _, name := range []string{nameStock, nameOurs} {
-		cells := []string{name}
-		for _, f := range figures {
-			cells = append(cells, cell(r.values("bulk", at[0], name, f), ""))
-		}
-		t.row(cells...)
-	}
-	return t.String()
+	return r.figuresTable("bulk", []string{"accepted/s", "producer µs", "Redis µs"},
+		"accepted/s", "processor time of the program for each, µs", "of Redis, µs")
 }
 
 func (r *Report) idleTable() string {
-	at := r.settings("idle")
+	figures := []string{"commands/s", "by command/s", "round trips/s", "CPU ms/s"}
+	return r.figuresTable("idle", figures, figures...)
+}
+
+// figuresTable shows figures of a measure, each under its title, of stock and of ours.
+func (r *Report) figuresTable(measure string, figures []string, titles ...string) string {
+	at := r.settings(measure)
 	if len(at) == 0 {
 		return ""
 	}
-	figures := []string{"commands/s", "by command/s", "round trips/s", "CPU ms/s"}
-	t := newTable(append([]string{"system"}, figures...)...)
+	t := newTable(append([]string{"system"}, titles...)...)
 	for _, name := range []string{nameStock, nameOurs} {
 		cells := []string{name}
 		for _, f := range figures {
-			cells = append(cells, cell(r.values("idle", at[0], name, f), ""))
+			cells = append(cells, cell(r.values(measure, at[0], name, f), ""))
 		}
 		t.row(cells...)
 	}

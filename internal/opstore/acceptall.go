@@ -88,7 +88,7 @@ func (s *Store) sendSteps(ctx context.Context, steps []*acceptingStep, command, 
 		step.cmd = redis.NewCmd(ctx, command, script)
 		cmds[i] = acceptingCmd{step.cmd, step}
 	}
-	return coalesce.Send(ctx, s.rdb, shardPrefix(""), cmds...)
+	return coalesce.Send(ctx, s.rdb, opKey(steps[0].calls[0].What.req.ID), cmds...)
 }
 
 // leaveAlone has the callers accept their requests by themselves.
