@@ -334,19 +334,13 @@ func inOrder[A, B any](in iter.Seq[A], ahead int, do func(A) B) <-chan B {
 	go func() {
 		defer close(running)
 		defer close(jobs)
-		workers := 0
 		for a := range in {
 			slot := make(chan B, 1)
 			running <- slot
 			j := job{a, slot}
-			if workers == refreshParallel {
-				jobs <- j
-				continue
-			}
 			select {
 			case jobs <- j:
-			default:
-				workers++
+			default: // There are about as many as were ever running at once.
 				go work(j)
 			}
 		}

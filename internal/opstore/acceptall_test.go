@@ -612,3 +612,28 @@ func TestAccept_ManyAtOnceGoTogether(t *testing.T) {
 		})
 	}
 }
+
+// With a name, a key or an end of its own a request may have been there before, and goes by itself.
+func TestAccept_WhatIsNotForTheOthersDoesNotWaitForThem(t *testing.T) {
+	t.Parallel()
+	rdb, _ := redistest.Shared(t)
+	gate := &held{UniversalClient: rdb, open: make(chan struct{}), calls: make(chan string, 100)}
+	store := newFixture(t, rdb).withClient(gate).store
+	named := card(t)
+	all := []Request{
+		{Card: card(t)}, {Card: card(t)}, // These two are under way.
+		{Card: named, ID: NewID(named)}, {Card: card(t), Key: idemKeyOf(t)}, {Card: card(t), Expires: time.Now().Add(time.Hour)},
+	}
+	var running sync.WaitGroup
+	for _, req := range all {
+		req.Kind, req.Lifetime, req.Task = tasks.UnblockPIN, time.Minute, firstOf
+		running.Go(func() {
+			if acc, err := store.Accept(t.Context(), req); err != nil || !acc.Created {
+				t.Errorf("Accept = %+v, %v", acc, err)
+			}
+		})
+		receive(t, "its call", gate.calls)
+	}
+	close(gate.open)
+	running.Wait()
+}
